@@ -1,0 +1,169 @@
+"""OpenAI chat completion requests: decoding, limits, and what we refuse by name instead of ignoring it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from edgewise.generation.state import Message, Sampling
+from edgewise.wire.errors import BadRequestError, MalformedJsonError, UnsupportedParameterError
+from edgewise.wire.limits import MESSAGES_MAX, STOP_MAX_CHARS, STOPS_MAX
+
+_ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant"}
+
+
+class ContentPart(msgspec.Struct):
+    """One part of a message in list form; only text parts can be answered."""
+
+    type: str
+    text: str = ""
+
+
+class ChatMessage(msgspec.Struct):
+    role: str
+    content: str | list[ContentPart] | None = None
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool = False
+
+
+class EdgewiseOptions(msgspec.Struct, forbid_unknown_fields=True):
+    """Our own wishes in the body: `{"edgewise": {...}}`. The policy decides whether they are met."""
+
+    mode: str = ""
+    device: str = ""
+    sensitivity: str = ""
+
+
+class ChatRequest(msgspec.Struct):
+    """The fields of a chat completion request that mean something here; unknown ones are ignored, as others do."""
+
+    model: str
+    messages: list[ChatMessage]
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    min_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    frequency_penalty: Annotated[float, msgspec.Meta(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[float, msgspec.Meta(ge=-2, le=2)] | None = None
+    logit_bias: dict[str, Annotated[float, msgspec.Meta(ge=-100, le=100)]] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    stop: str | list[str] | None = None
+    n: int | None = None
+    tools: list[Any] | None = None
+    logprobs: bool | None = None
+    response_format: dict[str, Any] | None = None
+    edgewise: EdgewiseOptions = msgspec.field(default_factory=EdgewiseOptions)
+
+    @property
+    def budget(self) -> int | None:
+        """The client's limit on answer tokens, whichever of the two names it used."""
+        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+    @property
+    def include_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+_decoder = msgspec.json.Decoder(ChatRequest)
+
+
+def parse_chat_request(body: bytes) -> ChatRequest:
+    """Decode and check a body. Raises MalformedJsonError, BadRequestError, UnsupportedParameterError."""
+    try:
+        request = _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(
+            f"The request body is not a chat completion request: {error}",
+            where="request body",
+            remedy="compare it with the OpenAI chat completions reference or with /docs",
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedJsonError(
+            f"The request body is not JSON: {error}", where="request body", expected="a JSON object in UTF-8"
+        ) from error
+    _check(request)
+    return request
+
+
+def _check(request: ChatRequest) -> None:
+    if not request.messages:
+        raise BadRequestError("The list of messages is empty", where="messages", expected="at least one message")
+    if len(request.messages) > MESSAGES_MAX:
+        raise BadRequestError(
+            f"There are {len(request.messages)} messages", where="messages", expected=f"at most {MESSAGES_MAX}"
+        )
+    if len(stops_of(request)) > STOPS_MAX or any(not s or len(s) > STOP_MAX_CHARS for s in stops_of(request)):
+        raise BadRequestError(
+            "A stop string is empty, too long, or there are too many",
+            where="stop",
+            expected=f"at most {STOPS_MAX} strings of 1 to {STOP_MAX_CHARS} characters",
+        )
+    _refuse_unsupported(request)
+
+
+def _refuse_unsupported(request: ChatRequest) -> None:
+    asked = {
+        "n": request.n not in (None, 1),
+        "tools": bool(request.tools),
+        "logprobs": bool(request.logprobs),
+        "response_format": (request.response_format or {}).get("type", "text") != "text",
+    }
+    for name, present in asked.items():
+        if present:
+            raise UnsupportedParameterError(
+                f"The parameter {name} is not supported", where=name, remedy=f"leave {name} out of the request"
+            )
+
+
+def messages_of(request: ChatRequest) -> tuple[Message, ...]:
+    """The messages with flat text content. Raises BadRequestError for an unknown role or a part that is not text."""
+    return tuple(_message(index, message) for index, message in enumerate(request.messages))
+
+
+def _message(index: int, message: ChatMessage) -> Message:
+    role = _ROLES.get(message.role)
+    if role is None:
+        raise BadRequestError(
+            f"Unknown role {message.role!r}", where=f"messages[{index}].role", expected="system, user or assistant"
+        )
+    if isinstance(message.content, str):
+        return Message(role, message.content)
+    parts = message.content or []
+    if any(part.type != "text" for part in parts):
+        raise UnsupportedParameterError(
+            "Only text content can be answered", where=f"messages[{index}].content", remedy="send text parts only"
+        )
+    return Message(role, "".join(part.text for part in parts))
+
+
+def sampling_of(request: ChatRequest) -> Sampling:
+    """OpenAI's defaults where the request is silent. Raises BadRequestError for a bad key in logit_bias."""
+    try:
+        bias = {int(token): value for token, value in (request.logit_bias or {}).items()}
+    except ValueError as error:
+        raise BadRequestError(
+            "A key of logit_bias is not a token id", where="logit_bias", expected="integers as strings"
+        ) from error
+    return Sampling(
+        temperature=1.0 if request.temperature is None else request.temperature,
+        top_p=1.0 if request.top_p is None else request.top_p,
+        top_k=request.top_k or 0,
+        min_p=request.min_p or 0.0,
+        frequency_penalty=request.frequency_penalty or 0.0,
+        presence_penalty=request.presence_penalty or 0.0,
+        logit_bias=bias,
+    )
+
+
+def stops_of(request: ChatRequest) -> tuple[str, ...]:
+    """The stop strings, however they were given."""
+    if request.stop is None:
+        return ()
+    return (request.stop,) if isinstance(request.stop, str) else tuple(request.stop)

@@ -1,0 +1,67 @@
+"""GenerationState: everything that decides the next token, in one record that crosses every seam.
+
+A hand-off, a resume and a race all move this record and nothing else. A field that is not here cannot be lost at a
+seam; a new field must be listed in `tests/edgewise/generation/test_state.py`, which fails until it is.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn of the chat as the client wrote it; needed by tiers that do not share the tokenizer."""
+
+    role: str
+    content: str
+
+
+class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the next token is drawn. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 switch the filters off."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: dict[int, float] = {}
+
+
+class GenerationState(msgspec.Struct, frozen=True, kw_only=True):
+    """A generation at one moment: prompt, what was said so far, and every rule for what comes next.
+
+    `prompt_ids` and `output_ids` are token ids of the tokenizer named by `tokenizer_digest`. `max_tokens` counts the
+    whole answer, so what is left is `budget`. `seed` is always explicit (the gateway draws one when the client gave
+    none). `model` is the model that the client named; `model_version` the manifest id that began the answer.
+    `output_text` is what the output ids released so far, for tiers that only speak text. A `local_only` state never
+    leaves the device it is on: every tier that would send it elsewhere refuses it.
+    """
+
+    prompt_ids: tuple[int, ...]
+    messages: tuple[Message, ...]
+    model: str
+    max_tokens: int
+    seed: int
+    sampling: Sampling = Sampling()
+    output_ids: tuple[int, ...] = ()
+    output_text: str = ""
+    choice: int = 0
+    stops: tuple[str, ...] = ()
+    eos_ids: tuple[int, ...] = ()
+    grammar: str | None = None
+    tools: msgspec.Raw | None = None
+    tokenizer_digest: str = ""
+    template_digest: str = ""
+    model_version: str = ""
+    numerics_id: str = ""
+    local_only: bool = False
+
+    @property
+    def budget(self) -> int:
+        """Tokens that may still be generated."""
+        return self.max_tokens - len(self.output_ids)
+
+    def advanced(self, ids: tuple[int, ...], text: str) -> GenerationState:
+        """The same generation after `ids` more tokens, which released `text`."""
+        return msgspec.structs.replace(self, output_ids=self.output_ids + ids, output_text=self.output_text + text)

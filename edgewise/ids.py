@@ -1,0 +1,21 @@
+"""Ids that sort by time and are never reused: 48 bits of milliseconds and 80 random bits in Crockford base32."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+ID_CHARS = 26
+
+
+def new_id(now: Callable[[], float] = time.time, random_bits: Callable[[int], int] = secrets.randbits) -> str:
+    """A fresh 26-character id, lower case; ids made in different milliseconds sort by time (layout of ULID)."""
+    number = (int(now() * 1000) << 80) | random_bits(80)
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` has the form of an id."""
+    return len(text) == ID_CHARS and all(char in _ALPHABET for char in text)

@@ -1,0 +1,101 @@
+"""The StreamLog protocol: a fenced, gap-free, append-only log per answer. Valkey and SQLite implement it elsewhere.
+
+Only the holder of a stream's current epoch may append. Sequence numbers start at 0 and have no holes. An append that
+was already applied answers as applied (safe to retry); one from an older epoch raises FencedError, whatever it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol
+
+import msgspec
+
+StreamStatus = Literal["open", "done", "cancelled"]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A stored entry: its sequence number, the epoch that wrote it, and the encoded entry."""
+
+    seq: int
+    epoch: int
+    payload: bytes
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where a stream stands. `owner` is the API key id that may read it; `lease_left_s` ≤ 0 means expired."""
+
+    status: StreamStatus
+    epoch: int
+    next_seq: int
+    first_seq: int
+    owner: str
+    holder: str
+    lease_left_s: float
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right to append: `epoch` fences all older ones; `next_seq` is where to go on."""
+
+    epoch: int
+    next_seq: int
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """An append that is durable; `duplicate` when the same entry was there already."""
+
+    next_seq: int
+    duplicate: bool = False
+
+
+class StreamLog(Protocol):
+    """Every method may raise LogUnavailableError; those with a `sid` raise StreamNotFoundError for an unknown one."""
+
+    async def create(self, sid: str, *, owner: str, request: bytes) -> None:
+        """Open a stream, once. `request` is the immutable snapshot that a later runner needs. Raises ConflictError."""
+        ...
+
+    async def claim(self, sid: str, *, holder: str, lease_s: float, seen_epoch: int) -> Claim:
+        """Take the next epoch. Raises FencedError when `seen_epoch` is not the current epoch, when another holder's
+        lease is alive, or when the stream has ended."""
+        ...
+
+    async def append(self, sid: str, *, epoch: int, seq: int, payload: bytes, end: bool = False) -> Appended:
+        """Append one entry at `seq` and renew the lease; `end` closes the stream in the same step.
+
+        Raises FencedError (stale epoch, ended or cancelled stream, or another payload stands at `seq`) and
+        LogGapError (`seq` is beyond the end: the log lost a tail that the writer must send again).
+        """
+        ...
+
+    async def renew(self, sid: str, *, epoch: int) -> None:
+        """Keep the lease without an entry (a long prefill). Raises FencedError."""
+        ...
+
+    async def cancel(self, sid: str, *, payload: bytes) -> int:
+        """Append the terminal `payload` (a CancelEntry) and fence every writer, in one step; returns its sequence
+        number. A stream that already ended is left as it is and its last sequence number returned."""
+        ...
+
+    async def head(self, sid: str) -> Head: ...
+
+    async def request(self, sid: str) -> bytes:
+        """The snapshot given to `create`."""
+        ...
+
+    async def read(self, sid: str, *, after: int, limit: int = 1000) -> list[Record]:
+        """Records with seq > `after` in order. `after` -1 reads from the start. Raises CursorTrimmedError,
+        CursorAheadError."""
+        ...
+
+    def watch(self, sid: str) -> AsyncIterator[None]:
+        """Yields once at once, then after every change that may matter (wake-ups may be spurious or merged)."""
+        ...
+
+    async def expired(self, limit: int = 100) -> list[str]:
+        """Open streams whose lease ran out: a hint for takeover, checked again by `claim`."""
+        ...
+
+    async def trim(self, sid: str) -> None:
+        """Forget an ended stream after it was sealed elsewhere. Raises ConflictError while it is open."""
+        ...

@@ -1,0 +1,1 @@
+"""Everything that crosses a process border: frames, errors, manifests, limits. No behaviour, no sockets."""

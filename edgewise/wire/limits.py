@@ -1,0 +1,19 @@
+"""Limits of everything that may arrive from outside, in one place, with units in the names."""
+
+PROTOCOL_MIN = 1
+PROTOCOL_MAX = 1
+
+FRAME_MAX_BYTES = 4 * 1024 * 1024
+INFLATED_MAX_BYTES = 16 * 1024 * 1024
+INFLATE_MAX_RATIO = 100
+NODE_ID_MAX_CHARS = 64
+TELEMETRY_BATCH_MAX = 256
+
+BODY_MAX_BYTES = 2 * 1024 * 1024
+MESSAGES_MAX = 512
+STOPS_MAX = 4
+STOP_MAX_CHARS = 64
+
+FLUSH_AFTER_S = 0.010
+FLUSH_AFTER_TOKENS = 5
+LEASE_S = 2.0

@@ -1,0 +1,32 @@
+"""SSE framing and parsing agree, whatever the network cuts."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgewise.dialects.sse import DONE, PING, Event, SseParser, frame
+
+LINES = st.text(st.characters(blacklist_characters="\r\n", blacklist_categories=["Cs"]), min_size=1)
+
+
+@given(st.lists(LINES), st.lists(st.integers(0, 200)))
+def test_what_we_frame_is_parsed_back_whatever_the_cuts(lines: list[str], cuts: list[int]) -> None:
+    stream = b"".join(frame(line.encode(), f"s/{index}") for index, line in enumerate(lines))
+    parser = SseParser()
+    edges = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
+    events = [event for a, b in zip(edges, edges[1:], strict=False) for event in parser.feed(stream[a:b])]
+    assert events == [Event(line, f"s/{index}") for index, line in enumerate(lines)]
+
+
+def test_a_ping_is_no_event_and_no_blank_line() -> None:
+    assert b"\n\n" not in PING
+    assert list(SseParser().feed(PING + DONE)) == [Event("[DONE]")]
+
+
+def test_an_event_cut_off_is_not_dispatched() -> None:
+    assert list(SseParser().feed(b'data: {"half": 1}\n')) == []
+
+
+@given(st.binary())
+def test_no_bytes_break_the_parser(block: bytes) -> None:
+    for event in SseParser().feed(block):
+        assert isinstance(event.data, str)
