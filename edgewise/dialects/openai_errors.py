@@ -8,6 +8,7 @@ import msgspec
 
 from edgewise.wire.errors import EdgewiseError, ErrorInfo, error_table
 
+
 def error_body(info: ErrorInfo, param: str | None = None) -> dict[str, Any]:
     """`{"error": {...}}`: message, type, code and param for OpenAI clients; the rest for people."""
     message = info.message

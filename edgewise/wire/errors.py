@@ -1,6 +1,6 @@
 """The numbered errors of Edgewise: one table, one exception class per fault, one shape on the wire.
 
-A number is for machines and never changes its meaning; the four sentences (what, where, expected, remedy) are for people.
+A number is for machines and never changes its meaning; the sentences (what, where, expected, remedy) are for people.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ class Hello(Frame, frozen=True, kw_only=True, tag="hello"):
     """The node's first frame, and the only one it may send before Welcome. Decodable by every protocol version.
 
     `telemetry_acked` is the last sequence number that the node knows to be stored (0: none). The key is shown by no
-    repr.
+    repr. `run_id` is fresh at each start of the agent and `dial` counts its connections: a hello that was held up on a
+    dead link cannot take over from a later one.
     """
 
     protocol_min: Count
@@ -67,6 +68,8 @@ class Hello(Frame, frozen=True, kw_only=True, tag="hello"):
     telemetry_stream: Label = ""
     telemetry_acked: Count = 0
     policy_digest: Label = ""
+    run_id: Label = ""
+    dial: Count = 0
 
     def __repr__(self) -> str:
         return f"Hello(node_id={self.node_id!r}, kind={self.kind!r}, key=<hidden>)"

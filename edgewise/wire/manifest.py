@@ -83,7 +83,7 @@ def build_manifest(
     parent: str | None = None,
     recipe: str = "",
 ) -> Manifest:
-    """Describe a model directory. `weights` names the weight file inside it; the card and the manifest are not hashed."""
+    """Describe a model directory. `weights` names the weight file in it; card and manifest are not hashed."""
     listed = sorted(p.name for p in directory.iterdir() if p.is_file() and p.name not in {MANIFEST_FILE, "CARD.md"})
     files = {n: FileEntry(sha256_file(directory / n), (directory / n).stat().st_size) for n in listed}
     for needed in (weights, TOKENIZER_FILE, TEMPLATE_FILE):

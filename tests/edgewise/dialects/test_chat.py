@@ -71,7 +71,9 @@ def test_not_json_says_so() -> None:
         parse_chat_request(b'{"model": ')
 
 
-@given(st.binary() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(lambda v: json.dumps(v).encode()))
+@given(
+    st.binary() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(lambda v: json.dumps(v).encode())
+)
 def test_any_bytes_give_a_request_or_a_typed_error(raw: bytes) -> None:
     try:
         parse_chat_request(raw)

@@ -1,5 +1,7 @@
 """SSE framing and parsing agree, whatever the network cuts."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ def test_what_we_frame_is_parsed_back_whatever_the_cuts(lines: list[str], cuts: 
     stream = b"".join(frame(line.encode(), f"s/{index}") for index, line in enumerate(lines))
     parser = SseParser()
     edges = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
-    events = [event for a, b in zip(edges, edges[1:], strict=False) for event in parser.feed(stream[a:b])]
+    events = [event for a, b in pairwise(edges) for event in parser.feed(stream[a:b])]
     assert events == [Event(line, f"s/{index}") for index, line in enumerate(lines)]
 
 
