@@ -1,0 +1,50 @@
+"""An answer's text as a pure function of its ids: detokenization, then stop strings. Nothing here knows of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from edgewise.generation.detokenize import Detokenizer, TokenBytes
+from edgewise.generation.stops import StopScanner
+
+
+class TextOut(msgspec.Struct, frozen=True):
+    """Text that may be shown now; whether a stop string was met; how many of the pushed ids belong to the answer."""
+
+    text: str
+    stopped: bool
+    taken: int
+
+
+class TextStream:
+    """The text of one answer. `replay_ids` were shown by somebody else already and release no text again.
+
+    Pushing ids one by one, all at once or partly as replay gives the same text in total.
+    """
+
+    def __init__(self, tokenizer: TokenBytes, stops: Sequence[str] = (), replay_ids: Iterable[int] = ()) -> None:
+        self._detokenizer = Detokenizer(tokenizer)
+        self._scanner = StopScanner(stops)
+        self.push(replay_ids)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string was met; ids after it do not belong to the answer."""
+        return self._scanner.stopped
+
+    def push(self, ids: Iterable[int]) -> TextOut:
+        """The text that these ids release. Ids after the one that completes a stop string are not taken."""
+        shown, taken = [], 0
+        for token in ids:
+            if self.stopped:
+                break
+            shown.append(self._scanner.push(self._detokenizer.push((token,))))
+            taken += 1
+        return TextOut("".join(shown), self.stopped, taken)
+
+    def finish(self) -> str:
+        """The rest, now that no more ids will come; nothing after a stop."""
+        rest = self._scanner.push(self._detokenizer.finish())
+        return rest + self._scanner.finish()

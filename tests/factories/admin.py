@@ -1,0 +1,103 @@
+"""The data side of a control plane, whole but small: services on a real database, the admin routers, an HTTP client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+import control_plane.accounts.endpoints
+import control_plane.audit.endpoints
+import control_plane.decisions.endpoints
+import control_plane.model_versions.endpoints
+import control_plane.policy_admin.endpoints
+from control_plane.accounts.first_keys import FirstKeys, ensure_first_keys, read_first_keys
+from control_plane.accounts.keyring import KeyRing
+from control_plane.accounts.service import Accounts
+from control_plane.audit.service import AuditTrail
+from control_plane.database import Database
+from control_plane.decisions.recorder import DecisionRecorder
+from control_plane.decisions.service import Decisions
+from control_plane.decisions.spill import SpillFile
+from control_plane.model_versions.service import ModelCatalog
+from control_plane.policy_admin.service import PolicyStore
+from edgewise.dialects.openai_errors import error_body
+from edgewise.wire.errors import BadRequestError, EdgewiseError
+from tests.factories.database import open_database
+
+NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class Admin:
+    """Everything that a test of the admin API may want to hold."""
+
+    database: Database
+    keyring: KeyRing
+    audit: AuditTrail
+    accounts: Accounts
+    policies: PolicyStore
+    recorder: DecisionRecorder
+    catalog: ModelCatalog
+    keys: FirstKeys
+    app: FastAPI
+    client: httpx.AsyncClient
+    """Sends the operator's key."""
+
+    def using(self, key: str) -> httpx.AsyncClient:
+        """A client that sends another key."""
+        return _client(self.app, key)
+
+
+@asynccontextmanager
+async def running_admin(directory: Path, *, now: Callable[[], datetime] = lambda: NOON) -> AsyncIterator[Admin]:
+    """Started services in `directory` and a client with the operator's key. The recorder's task is not running."""
+    async with open_database(directory) as database:
+        keyring = KeyRing(now_s=lambda: now().timestamp())
+        audit = AuditTrail(database, now=now)
+        accounts = Accounts(database, keyring, audit, now=now)
+        await ensure_first_keys(accounts, directory, "http://127.0.0.1:8080")
+        keys = read_first_keys(directory)
+        assert keys is not None
+        policies = PolicyStore(database, audit, now=now)
+        await policies.load()
+        recorder = DecisionRecorder(database, SpillFile(directory))
+        catalog = ModelCatalog(database, audit, now=now)
+        app = _app(accounts, audit, policies, Decisions(database, recorder), catalog)
+        async with _client(app, keys.operator) as client:
+            yield Admin(database, keyring, audit, accounts, policies, recorder, catalog, keys, app, client)
+
+
+def _client(app: FastAPI, key: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://admin", headers={"authorization": f"Bearer {key}"}
+    )
+
+
+def _app(
+    accounts: Accounts, audit: AuditTrail, policies: PolicyStore, decisions: Decisions, catalog: ModelCatalog
+) -> FastAPI:
+    app = FastAPI()
+    keyring = accounts.keyring
+    app.include_router(control_plane.accounts.endpoints.router(accounts))
+    app.include_router(control_plane.audit.endpoints.router(audit, keyring))
+    app.include_router(control_plane.policy_admin.endpoints.router(policies, keyring))
+    app.include_router(control_plane.decisions.endpoints.router(decisions, keyring))
+    app.include_router(control_plane.model_versions.endpoints.router(catalog, keyring))
+
+    @app.exception_handler(EdgewiseError)
+    async def typed(_request: Request, error: EdgewiseError) -> JSONResponse:
+        return JSONResponse(error_body(error.info()), error.http_status)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse(error_body(BadRequestError(error.errors()[0]["msg"]).info()), 422)
+
+    return app
