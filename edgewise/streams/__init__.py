@@ -1,1 +1,1 @@
-"""The durable token stream, apart from where it is stored: entries, cursors, the StreamLog protocol, tailing, flushing."""
+"""The durable token stream apart from its storage: entries, cursors, the StreamLog protocol, writing, following."""

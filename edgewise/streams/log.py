@@ -23,7 +23,10 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """Where a stream stands. `owner` is the API key id that may read it; `lease_left_s` ≤ 0 means expired."""
+    """Where a stream stands. `owner` is the API key id that may read it; `lease_left_s` ≤ 0 means that nobody holds it.
+
+    `first_seq` is the first entry that is still stored; `next_seq` when all were trimmed.
+    """
 
     status: StreamStatus
     epoch: int
@@ -56,8 +59,8 @@ class StreamLog(Protocol):
         ...
 
     async def claim(self, sid: str, *, holder: str, lease_s: float, seen_epoch: int) -> Claim:
-        """Take the next epoch. Raises FencedError when `seen_epoch` is not the current epoch, when another holder's
-        lease is alive, or when the stream has ended."""
+        """Take the next epoch; a stream that was never claimed is in epoch 0. Raises FencedError when `seen_epoch` is
+        not the current epoch, when another holder's lease is alive, or when the stream has ended."""
         ...
 
     async def append(self, sid: str, *, epoch: int, seq: int, payload: bytes, end: bool = False) -> Appended:
@@ -93,9 +96,12 @@ class StreamLog(Protocol):
         ...
 
     async def expired(self, limit: int = 100) -> list[str]:
-        """Open streams whose lease ran out: a hint for takeover, checked again by `claim`."""
+        """Open streams whose lease ran out: a hint for takeover, checked again by `claim`. A stream that was never
+        claimed counts some seconds after its creation."""
         ...
 
     async def trim(self, sid: str) -> None:
-        """Forget an ended stream after it was sealed elsewhere. Raises ConflictError while it is open."""
+        """Forget the entries and the request of an ended stream after it was sealed elsewhere. Its head stays for a
+        while, so that old cursors read as trimmed and the id is refused. Idempotent. Raises ConflictError while open.
+        """
         ...

@@ -1,0 +1,121 @@
+"""Ended streams live on in SQL: sealing them there, and reading them back as if they were still in the token log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from control_plane.decisions.sealed import SealedStreams, encode_records
+from edgewise.streams.log import Appended, Claim, Head, Record, StreamLog, StreamStatus
+from edgewise.wire.errors import ConflictError, CursorTrimmedError, EdgewiseError, FencedError, StreamNotFoundError
+
+logger = logging.getLogger(__name__)
+RETRY_S = 1.0
+READ_LIMIT = 1000
+
+
+class ArchivedLog:
+    """A StreamLog whose readers fall back to sealed streams; writing is the live log's business alone."""
+
+    def __init__(self, live: StreamLog, sealed: SealedStreams) -> None:
+        self._live = live
+        self._sealed = sealed
+
+    async def create(self, sid: str, *, owner: str, request: bytes) -> None:
+        await self._live.create(sid, owner=owner, request=request)
+
+    async def claim(self, sid: str, *, holder: str, lease_s: float, seen_epoch: int) -> Claim:
+        return await self._live.claim(sid, holder=holder, lease_s=lease_s, seen_epoch=seen_epoch)
+
+    async def append(self, sid: str, *, epoch: int, seq: int, payload: bytes, end: bool = False) -> Appended:
+        return await self._live.append(sid, epoch=epoch, seq=seq, payload=payload, end=end)
+
+    async def renew(self, sid: str, *, epoch: int) -> None:
+        await self._live.renew(sid, epoch=epoch)
+
+    async def cancel(self, sid: str, *, payload: bytes) -> int:
+        """A sealed stream has ended, so cancelling it changes nothing."""
+        try:
+            return await self._live.cancel(sid, payload=payload)
+        except StreamNotFoundError:
+            return len((await self._sealed.get(sid)).records) - 1
+
+    async def head(self, sid: str) -> Head:
+        try:
+            return await self._live.head(sid)
+        except StreamNotFoundError:
+            found = await self._sealed.get(sid)
+            status: StreamStatus = "cancelled" if found.status == "cancelled" else "done"
+            return Head(status, found.records[-1].epoch, len(found.records), 0, found.owner, "", 0.0)
+
+    async def request(self, sid: str) -> bytes:
+        try:
+            return await self._live.request(sid)
+        except StreamNotFoundError:
+            return (await self._sealed.get(sid)).request
+
+    async def read(self, sid: str, *, after: int, limit: int = READ_LIMIT) -> list[Record]:
+        try:
+            return await self._live.read(sid, after=after, limit=limit)
+        except (StreamNotFoundError, CursorTrimmedError):
+            records = (await self._sealed.get(sid)).records
+            return records[after + 1 : after + 1 + limit]
+
+    def watch(self, sid: str) -> AsyncIterator[None]:
+        return self._live.watch(sid)
+
+    async def expired(self, limit: int = 100) -> list[str]:
+        return await self._live.expired(limit)
+
+    async def trim(self, sid: str) -> None:
+        await self._live.trim(sid)
+
+
+class Sealer:
+    """Copies ended streams to SQL in the background, trying again until it worked; the live copy expires by its TTL."""
+
+    def __init__(
+        self, live: StreamLog, sealed: SealedStreams, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self._live = live
+        self._sealed = sealed
+        self._sleep = sleep
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def seal_soon(self, sid: str) -> None:
+        """Start sealing a stream that has just ended."""
+        task = asyncio.create_task(self._seal_until_done(sid), name=f"seal-{sid}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settle(self, timeout_s: float) -> None:
+        """Give running work `timeout_s` to end; what is left over stays in the live log until its TTL."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _seal_until_done(self, sid: str) -> None:
+        while True:
+            try:
+                await self.seal(sid)
+            except (StreamNotFoundError, ConflictError, FencedError) as error:
+                logger.error("stream cannot be sealed: %s", error, extra={"stream": sid})
+            except EdgewiseError as error:
+                logger.warning("sealing waits: %s", error, extra={"stream": sid})
+                await self._sleep(RETRY_S)
+                continue
+            return
+
+    async def seal(self, sid: str) -> None:
+        """Copy one ended stream. Raises ConflictError while it is open."""
+        head = await self._live.head(sid)
+        if head.status == "open":
+            raise ConflictError(f"The stream {sid} has not ended")
+        records: list[Record] = []
+        while len(records) < head.next_seq:
+            records += await self._live.read(sid, after=len(records) - 1, limit=READ_LIMIT)
+        request = await self._live.request(sid)
+        await self._sealed.seal(sid, head.owner, encode_records(records), head.status, request=request)

@@ -1,0 +1,216 @@
+"""Following streams: per process and stream one Tailer that watches the log, shared by all local readers.
+
+Readers take records from the tailer's ring; those that are behind it read ranges of the log until they catch up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator
+from itertools import islice
+
+from edgewise.streams.entries import decode_entry, is_terminal
+from edgewise.streams.log import Record, StreamLog
+from edgewise.streams.timer import CallLater, loop_call_later
+from edgewise.wire.errors import CursorAheadError, EdgewiseError, LogUnavailableError
+
+logger = logging.getLogger(__name__)
+
+WATCHDOG_S = 1.0
+RING_RECORDS = 512
+PAGE_RECORDS = 1000
+_REGRESSED_WATCHDOGS = 3
+
+
+class TailerHub:
+    """All the tailers of one process. `watchdog_s` bounds how long a lost wake-up can delay a reader."""
+
+    def __init__(
+        self,
+        log: StreamLog,
+        *,
+        watchdog_s: float = WATCHDOG_S,
+        ring_records: int = RING_RECORDS,
+        call_later: CallLater = loop_call_later,
+    ) -> None:
+        self._log = log
+        self._watchdog_s = watchdog_s
+        self._ring_records = ring_records
+        self._call_later = call_later
+        self._tailers: dict[str, Tailer] = {}
+
+    @property
+    def tailing(self) -> int:
+        """How many streams are being watched."""
+        return len(self._tailers)
+
+    async def follow(self, sid: str, after: int) -> AsyncGenerator[Record, None]:
+        """Every record with seq > `after`, once and in order, up to the terminal one.
+
+        Raises StreamNotFoundError, CursorTrimmedError, CursorAheadError, LogUnavailableError, also in mid-stream.
+        Close the iterator (`aclose`) when leaving early.
+        """
+        page = await self._log.read(sid, after=after, limit=PAGE_RECORDS)
+        while page:
+            for record in page:
+                yield record
+            if ends_stream(page[-1]):
+                return
+            after = page[-1].seq
+            page = await self._log.read(sid, after=after, limit=PAGE_RECORDS) if len(page) == PAGE_RECORDS else []
+        if await self._ended_at(sid, after):
+            return
+        tailer = self._join(sid, after)
+        try:
+            async for record in tailer.records(after):
+                yield record
+        finally:
+            await self._leave(tailer)
+
+    async def _ended_at(self, sid: str, after: int) -> bool:
+        head = await self._log.head(sid)
+        return head.status != "open" and after >= head.next_seq - 1
+
+    def _join(self, sid: str, after: int) -> Tailer:
+        tailer = self._tailers.get(sid)
+        if tailer is None or tailer.stopped:
+            tailer = Tailer(self._log, sid, after, self._watchdog_s, self._ring_records, self._call_later)
+            self._tailers[sid] = tailer
+        tailer.followers += 1
+        return tailer
+
+    async def _leave(self, tailer: Tailer) -> None:
+        tailer.followers -= 1
+        if tailer.followers:
+            return
+        if self._tailers.get(tailer.sid) is tailer:
+            del self._tailers[tailer.sid]
+        await tailer.close()
+
+
+class Tailer:
+    """Watches one stream and keeps its newest records in a ring.
+
+    log:   0 1 2 3 4 5 6 7 8 9
+    ring:            [5 6 7 8 9]  next_seq = 10
+    follower at 2: range read · follower at 7: from the ring · follower at 9: waits
+    """
+
+    def __init__(
+        self, log: StreamLog, sid: str, after: int, watchdog_s: float, ring_records: int, call_later: CallLater
+    ) -> None:
+        self.sid = sid
+        self.followers = 0
+        self._log = log
+        self._ring: deque[Record] = deque(maxlen=ring_records)
+        self._next_seq = after + 1
+        self._ended = False
+        self._quiet_watchdogs = 0
+        self._watchdog_s = watchdog_s
+        self._call_later = call_later
+        self._wake = asyncio.Event()
+        self._grown = asyncio.Event()
+        self._watching = asyncio.create_task(self._watch(), name=f"watch-{sid}")
+        self._tailing = asyncio.create_task(self._tail(), name=f"tail-{sid}")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether this tailer will read no more, because of the stream's end or of a failure."""
+        return self._tailing.done()
+
+    async def records(self, after: int) -> AsyncGenerator[Record, None]:
+        """Records from `after` on, from the ring where it has them."""
+        while True:
+            batch = self._from_ring(after)
+            if batch is None:
+                batch = await self._log.read(self.sid, after=after, limit=PAGE_RECORDS)
+            for record in batch:
+                yield record
+                after = record.seq
+            if self._ended and after >= self._next_seq - 1:
+                return
+            if not batch:
+                await self._growth(after)
+
+    async def close(self) -> None:
+        """Stop watching; followers are gone by now."""
+        for task in (self._watching, self._tailing):
+            task.cancel()
+        await asyncio.gather(self._watching, self._tailing, return_exceptions=True)
+
+    def _from_ring(self, after: int) -> list[Record] | None:
+        """What the ring holds beyond `after`; None when the first of it has left the ring."""
+        ring_start = self._next_seq - len(self._ring)
+        if after + 1 < ring_start:
+            return None
+        return list(islice(self._ring, after + 1 - ring_start, None))
+
+    async def _growth(self, after: int) -> None:
+        """Wait for a record beyond `after`. Nothing is awaited between the check and the wait."""
+        while self._next_seq <= after + 1 and not self._ended:
+            if self._tailing.done():
+                self._tailing.result()
+            await self._grown.wait()
+
+    async def _tail(self) -> None:
+        try:
+            while not self._ended:
+                await self._pause()
+                await self._fill()
+        finally:
+            self._announce()
+
+    async def _pause(self) -> None:
+        """Until a wake-up or the watchdog, whichever is first; a watch that died is started again."""
+        if self._watching.done():
+            self._watching = asyncio.create_task(self._watch(), name=f"watch-{self.sid}")
+        watchdog = self._call_later(self._watchdog_s, self._on_watchdog)
+        await self._wake.wait()
+        watchdog.cancel()
+        self._wake.clear()
+
+    def _on_watchdog(self) -> None:
+        self._quiet_watchdogs += 1
+        self._wake.set()
+
+    async def _fill(self) -> None:
+        """Read what is new, page by page. A log that lost its tail gets time for its writer to send it again."""
+        page: list[Record] | None = None
+        while page is None or len(page) == PAGE_RECORDS:
+            try:
+                page = await self._log.read(self.sid, after=self._next_seq - 1, limit=PAGE_RECORDS)
+            except CursorAheadError:
+                if self._quiet_watchdogs >= _REGRESSED_WATCHDOGS:
+                    raise
+                return
+            self._quiet_watchdogs = 0
+            self._take(page)
+
+    def _take(self, page: list[Record]) -> None:
+        if not page:
+            return
+        self._ring.extend(page)
+        self._next_seq = page[-1].seq + 1
+        self._ended = ends_stream(page[-1])
+        self._announce()
+
+    def _announce(self) -> None:
+        """Wake everybody who waits now; the event is never left set."""
+        self._grown.set()
+        self._grown.clear()
+
+    async def _watch(self) -> None:
+        try:
+            async for _ in self._log.watch(self.sid):
+                self._wake.set()
+        except LogUnavailableError as error:
+            logger.warning("watch lost: %s", error.message, extra={"stream": self.sid})
+        except EdgewiseError:
+            self._wake.set()
+
+
+def ends_stream(record: Record) -> bool:
+    """Whether nothing follows this record."""
+    return is_terminal(decode_entry(record.payload))

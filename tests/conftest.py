@@ -1,0 +1,5 @@
+"""Fixtures that every test may use; they live in tests/factories."""
+
+from tests.factories.valkey import mortal_valkey, valkey_server
+
+__all__ = ["mortal_valkey", "valkey_server"]
