@@ -1,0 +1,60 @@
+"""One try of one tier: its first chunk under a deadline, then the rest, and a clean abandonment at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from edgewise.generation.state import GenerationState
+from edgewise.routing.tier import Chunk, Tier
+from edgewise.wire.errors import TierError, TierTimeoutError
+
+
+class Attempt:
+    """Owns the iterator of `tier.generate`. Use `first` once, then `next` until a chunk with `finish` came."""
+
+    def __init__(self, tier: Tier, state: GenerationState, attempt_id: str) -> None:
+        self.tier = tier
+        self.id = attempt_id
+        self.tokens = 0
+        self._state = state
+        self._next_index = len(state.output_ids)
+        self._chunks: AsyncIterator[Chunk] = tier.generate(state, attempt_id)
+        self._open = True
+
+    async def next(self, timeout_s: float | None) -> Chunk:
+        """The next chunk. Raises TierTimeoutError after `timeout_s` of silence, TierError when the tier failed."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                chunk = await anext(self._chunks)
+        except TimeoutError as error:
+            raise TierTimeoutError(
+                f"{self.tier.name} gave no token for {timeout_s:g} s", where=self.tier.name
+            ) from error
+        except StopAsyncIteration as error:
+            raise TierError(f"{self.tier.name} stopped without saying why", where=self.tier.name) from error
+        self._check(chunk)
+        return chunk
+
+    def _check(self, chunk: Chunk) -> None:
+        if chunk.ids and chunk.n0 != self._next_index:
+            raise TierError(
+                f"{self.tier.name} sent token {chunk.n0}", where=self.tier.name, expected=f"token {self._next_index}"
+            )
+        self._next_index += len(chunk.ids)
+        self.tokens += len(chunk.ids) or (1 if chunk.text else 0)
+        if chunk.finish is not None:
+            self._open = False
+
+    async def abandon(self) -> None:
+        """Stop the tier's work at once; safe to call twice and after the end. Never raises for a tier that is gone."""
+        if not self._open:
+            return
+        self._open = False
+        with suppress(TierError):
+            await self.tier.cancel(self.id)
+        close = getattr(self._chunks, "aclose", None)
+        if close is not None:
+            with suppress(TierError):
+                await close()

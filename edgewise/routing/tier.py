@@ -1,0 +1,83 @@
+"""The Tier protocol: one vocabulary for an edge node, a cloud worker and a foreign engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol
+
+import msgspec
+
+from edgewise.generation.state import GenerationState
+
+TierKind = Literal["edge", "cloud"]
+Finish = Literal["stop", "length", "content_filter", "tool_calls"]
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens that one attempt read and wrote."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """Some more of the answer.
+
+    `n0` is the index in the whole answer of the first id in `ids`; `ids` is empty for engines that only give text;
+    `text` is complete UTF-8 and never holds part of a stop string. `finish` is set on the last chunk only, and
+    `usage` there when the engine counts for itself.
+    """
+
+    n0: int
+    ids: tuple[int, ...]
+    text: str
+    finish: Finish | None = None
+    usage: Usage | None = None
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tier can do, fixed while it is connected. Empty digests: the tier works on `messages`, not on ids."""
+
+    models: tuple[str, ...]
+    model_version: str = ""
+    tokenizer_digest: str = ""
+    template_digest: str = ""
+    numerics_id: str = ""
+    context_tokens: int = 0
+    continues: bool = True
+    """Whether an attempt may start with output ids (continue another tier's answer)."""
+
+
+class Load(msgspec.Struct, frozen=True):
+    """What a tier is doing now, as of `age_s` seconds ago."""
+
+    running: int = 0
+    queued: int = 0
+    slots: int = 1
+    tokens_per_s: float = 0.0
+    age_s: float = 0.0
+
+
+class Tier(Protocol):
+    """Something that can turn a GenerationState into tokens.
+
+    `generate` raises TierError (or a subclass) when it cannot go on; what it yielded before stays valid. Closing the
+    iterator, or `cancel(attempt)`, stops the work at once and is idempotent.
+    """
+
+    @property
+    def name(self) -> str:
+        """Unique while connected, such as `edge:phone-7` or `cloud:worker-0`."""
+        ...
+
+    @property
+    def kind(self) -> TierKind: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def generate(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]: ...
+
+    async def cancel(self, attempt: str) -> None: ...
+
+    def load(self) -> Load: ...

@@ -1,0 +1,118 @@
+"""The modes: who is asked, in which order, what happens to the losers, and what a plan lets speak at all."""
+
+import asyncio
+
+import pytest
+
+from edgewise.generation.state import GenerationState
+from edgewise.routing.attempt import Attempt
+from edgewise.routing.modes import MODES
+from edgewise.routing.plan import Limits, Plan, can_serve
+from edgewise.routing.scripted import Script, ScriptedTier
+from edgewise.routing.tier import Capabilities, Tier, TierKind
+from edgewise.wire.errors import NoTierError, TierRefusedError
+
+STATE = GenerationState(
+    prompt_ids=(1, 2), messages=(), model="m", max_tokens=10, seed=1, tokenizer_digest="t", template_digest="c"
+)
+BOTH: tuple[TierKind, ...] = ("edge", "cloud")
+
+
+def plan(
+    *tiers: ScriptedTier, mode: str = "prefer-edge", kinds: tuple[TierKind, ...] = BOTH, first_s: float = 9
+) -> Plan:
+    def source(kind: TierKind) -> list[Tier]:
+        return [tier for tier in tiers if tier.kind == kind]
+
+    return Plan(mode=mode, kinds=kinds, tiers=source, limits=Limits(first_token_s=first_s))
+
+
+async def opened(a_plan: Plan, state: GenerationState = STATE) -> tuple[str, int, list[str]]:
+    ids = iter(range(99))
+    open_mode, _ = MODES[a_plan.mode]
+    opening = await open_mode(a_plan, state, lambda tier: Attempt(tier, state, str(next(ids))))
+    await opening.attempt.abandon()
+    return opening.attempt.tier.name, opening.waste_tokens, [failure.code for failure in opening.failures]
+
+
+async def test_the_first_kind_is_preferred() -> None:
+    edge, cloud = ScriptedTier("e", "edge", Script()), ScriptedTier("c", "cloud", Script())
+    assert (await opened(plan(edge, cloud)))[0] == "e"
+    assert (await opened(plan(edge, cloud, kinds=("cloud", "edge"))))[0] == "c"
+    assert cloud.states and edge.states
+
+
+@pytest.mark.parametrize("script", [Script(fails_at=0), Script(fails_at=0, error=TierRefusedError("full"))])
+async def test_falls_back_before_the_first_token(script: Script) -> None:
+    edge, cloud = ScriptedTier("e", "edge", script), ScriptedTier("c", "cloud", Script())
+    name, _, failures = await opened(plan(edge, cloud))
+    assert name == "c"
+    assert failures == [script.error.code]
+
+
+async def test_a_silent_tier_is_left_after_its_time_limit() -> None:
+    edge, cloud = ScriptedTier("e", "edge", Script(hangs_at=0)), ScriptedTier("c", "cloud", Script())
+    name, _, failures = await opened(plan(edge, cloud, first_s=0.001))
+    assert (name, failures) == ("c", ["tier_timeout"])
+    assert edge.cancelled == ["0"]
+
+
+async def test_a_kind_outside_the_plan_never_speaks() -> None:
+    cloud = ScriptedTier("c", "cloud", Script())
+    with pytest.raises(NoTierError):
+        await opened(plan(cloud, mode="edge", kinds=("edge",)))
+    assert cloud.states == []
+
+
+async def test_everybody_failing_names_what_each_said() -> None:
+    edge = ScriptedTier("e", "edge", Script(fails_at=0, error=TierRefusedError("queue is full")))
+    with pytest.raises(NoTierError, match="queue is full"):
+        await opened(plan(edge))
+
+
+async def test_race_is_won_by_the_first_token_and_the_loser_is_cancelled() -> None:
+    slow = ScriptedTier("e", "edge", Script(gate=asyncio.Event()))
+    fast = ScriptedTier("c", "cloud", Script())
+    name, waste, _ = await opened(plan(slow, fast, mode="race"))
+    assert (name, waste) == ("c", 0)
+    assert slow.states and slow.cancelled == ["0"]
+
+
+async def test_race_counts_what_the_loser_had_said() -> None:
+    """Both are ready in the same turn of the loop: the preferred one wins, the other's token is waste."""
+    edge, cloud = ScriptedTier("e", "edge", Script()), ScriptedTier("c", "cloud", Script())
+    name, waste, _ = await opened(plan(edge, cloud, mode="race"))
+    assert (name, waste) == ("e", 1)
+    assert cloud.cancelled == ["1"]
+
+
+async def test_race_survives_a_failing_runner_and_then_tries_the_rest() -> None:
+    edge, cloud = ScriptedTier("e", "edge", Script(fails_at=0)), ScriptedTier("c", "cloud", Script())
+    assert (await opened(plan(edge, cloud, mode="race")))[0] == "c"
+    spare = ScriptedTier("c2", "cloud", Script())
+    broken = ScriptedTier("c", "cloud", Script(fails_at=0))
+    assert (await opened(plan(edge, broken, spare, mode="race")))[0] == "c2"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "state", "able"),
+    [
+        (Capabilities(models=("m",), tokenizer_digest="t", template_digest="c", context_tokens=9), {}, True),
+        (Capabilities(models=("m",), tokenizer_digest="x", template_digest="c", context_tokens=9), {}, False),
+        (Capabilities(models=("m",), tokenizer_digest="t", template_digest="x", context_tokens=9), {}, False),
+        (Capabilities(models=("m",), tokenizer_digest="t", template_digest="c", context_tokens=2), {}, False),
+        (Capabilities(models=("m",)), {}, True),
+        (Capabilities(models=("m",)), {"local_only": True}, False),
+        (Capabilities(models=("m",), continues=False), {"output_text": "x"}, False),
+        (
+            Capabilities(models=("m",), tokenizer_digest="t", template_digest="c", context_tokens=9),
+            {"output_text": "x"},
+            False,
+        ),
+    ],
+)
+def test_who_can_take_a_state(capabilities: Capabilities, state: dict[str, object], able: bool) -> None:
+    from msgspec.structs import replace
+
+    tier = ScriptedTier("x", "cloud", Script(), capabilities)
+    assert can_serve(tier, replace(STATE, **state)) is able

@@ -1,0 +1,247 @@
+"""The runner: one gap-free log, one end, and text that goes on whoever dies. Over a real SQLite log."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_agent.sqlite_log import SqliteStreamLog
+from edgewise.generation.state import GenerationState
+from edgewise.routing.plan import Limits, Plan
+from edgewise.routing.runner import Job, Outcome, Runner
+from edgewise.routing.scripted import Script, ScriptedTier
+from edgewise.routing.seams import Seams
+from edgewise.routing.tier import Capabilities, Tier, TierKind
+from edgewise.streams.entries import (
+    CancelEntry,
+    EndEntry,
+    Entry,
+    ErrorEntry,
+    TierEntry,
+    TokensEntry,
+    WarnEntry,
+    decode_entry,
+    encode_entry,
+)
+from edgewise.wire.errors import TierLostError
+
+WORDS = tuple(f"w{index} " for index in range(12))
+STATE = GenerationState(
+    prompt_ids=(1, 2, 3), messages=(), model="m", max_tokens=50, seed=1, tokenizer_digest="t", template_digest="c"
+)
+SID = "0" * 26
+
+
+class Bench:
+    """A runner over a fresh log, with tiers that follow scripts."""
+
+    def __init__(self, log: SqliteStreamLog) -> None:
+        self.log = log
+        self.now = 0.0
+        self.naps: list[float] = []
+        self.runner = Runner(log, holder="test", lease_s=60, clock=lambda: self.now, sleep=self.nap)
+        self.tiers: list[ScriptedTier] = []
+        self.on_nap: Callable[[], None] = lambda: None
+
+    async def nap(self, seconds: float) -> None:
+        self.now += seconds
+        self.on_nap()
+
+    def source(self, kind: TierKind) -> list[Tier]:
+        return [tier for tier in self.tiers if tier.kind == kind]
+
+    async def start(
+        self,
+        *tiers: ScriptedTier,
+        kinds: tuple[TierKind, ...] = ("edge", "cloud"),
+        state: GenerationState = STATE,
+        limits: Limits | None = None,
+        seams: Seams | None = None,
+    ) -> asyncio.Future[Outcome]:
+        self.tiers = list(tiers)
+        claim = await self.runner.open(SID, owner="k", request=b"r")
+        plan = Plan(mode="prefer-edge", kinds=kinds, tiers=self.source, limits=limits or Limits())
+        ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        encode = lambda text: tuple(range(len(text.split())))  # noqa: E731
+        self.runner.start(Job(SID, claim, plan, state, 0.0, encode, seams or Seams()), ended.set_result)
+        return ended
+
+    async def answer(self, *tiers: ScriptedTier, **options: object) -> tuple[Outcome, list[Entry]]:
+        outcome = await (await self.start(*tiers, **options))  # type: ignore[arg-type]
+        return outcome, await self.entries()
+
+    async def entries(self) -> list[Entry]:
+        return [decode_entry(record.payload) for record in await self.log.read(SID, after=-1)]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    log = SqliteStreamLog(tmp_path / "log.sqlite3")
+    yield Bench(log)
+    await log.aclose()
+
+
+def text(entries: list[Entry]) -> str:
+    return "".join(entry.text for entry in entries if isinstance(entry, TokensEntry))
+
+
+def ids(entries: list[Entry]) -> list[int]:
+    return [token for entry in entries if isinstance(entry, TokensEntry) for token in entry.ids]
+
+
+def speakers(entries: list[Entry]) -> Iterator[tuple[str, str]]:
+    return ((entry.tier, entry.why) for entry in entries if isinstance(entry, TierEntry))
+
+
+def edge(**script: object) -> ScriptedTier:
+    return ScriptedTier("edge:a", "edge", Script(WORDS, **script))  # type: ignore[arg-type]
+
+
+def cloud(name: str = "cloud:w", **script: object) -> ScriptedTier:
+    return ScriptedTier(name, "cloud", Script(WORDS, **script))  # type: ignore[arg-type]
+
+
+async def test_an_answer_is_tier_tokens_end(bench: Bench) -> None:
+    outcome, entries = await bench.answer(edge())
+    assert isinstance(entries[0], TierEntry)
+    assert isinstance(entries[-1], EndEntry)
+    assert text(entries) == "".join(WORDS)
+    assert (entries[-1].finish, entries[-1].prompt_tokens, entries[-1].completion_tokens) == ("stop", 3, 12)
+    assert outcome.finish == "stop"
+    assert outcome.tiers == ["edge:a"]
+
+
+@pytest.mark.parametrize("cut", range(1, len(WORDS)))
+async def test_a_tier_that_dies_anywhere_is_continued_without_loss_or_repeat(bench: Bench, cut: int) -> None:
+    outcome, entries = await bench.answer(edge(fails_at=cut), cloud())
+    assert text(entries) == "".join(WORDS)
+    assert ids(entries) == list(range(12))
+    assert list(speakers(entries)) == [("edge:a", "chosen"), ("cloud:w", "continued")]
+    assert sum(isinstance(entry, EndEntry) for entry in entries) == 1
+    assert bench.tiers[1].states[0].output_ids == tuple(range(cut))
+    assert outcome.finish == "stop"
+
+
+async def test_every_tier_may_die_once(bench: Bench) -> None:
+    _, entries = await bench.answer(edge(fails_at=2), cloud("cloud:1", fails_at=5), cloud("cloud:2"))
+    assert text(entries) == "".join(WORDS)
+    assert [tier for tier, _ in speakers(entries)] == ["edge:a", "cloud:1", "cloud:2"]
+
+
+async def test_a_silent_tier_is_left_in_mid_answer(bench: Bench) -> None:
+    _, entries = await bench.answer(edge(hangs_at=3), cloud(), limits=Limits(stall_s=0.001))
+    assert text(entries) == "".join(WORDS)
+
+
+async def test_an_answer_that_has_begun_waits_for_its_only_tier_to_come_back(bench: Bench) -> None:
+    lost = edge(fails_at=4)
+
+    def comes_back() -> None:
+        bench.tiers = [edge()]
+
+    bench.on_nap = comes_back
+    outcome, entries = await bench.answer(lost)
+    assert text(entries) == "".join(WORDS)
+    assert outcome.finish == "stop"
+
+
+async def test_when_nobody_is_left_the_part_stays_and_the_error_ends_it(bench: Bench) -> None:
+    outcome, entries = await bench.answer(edge(fails_at=4, error=TierLostError("gone")))
+    assert text(entries) == "".join(WORDS[:4])
+    *_, error, end = entries
+    assert isinstance(error, ErrorEntry)
+    assert error.error.code == "no_tier_available"
+    assert isinstance(end, EndEntry)
+    assert end.finish == outcome.finish == "error"
+
+
+async def test_a_fallback_before_the_first_token_says_so(bench: Bench) -> None:
+    _, entries = await bench.answer(edge(fails_at=0), cloud())
+    assert list(speakers(entries)) == [("cloud:w", "fallback")]
+
+
+async def test_no_tier_at_all_ends_with_the_error_alone(bench: Bench) -> None:
+    outcome, entries = await bench.answer()
+    assert [type(entry) for entry in entries] == [ErrorEntry, EndEntry]
+    assert outcome.finish == "error"
+
+
+async def test_a_dead_tier_with_the_budget_spent_ends_with_length(bench: Bench) -> None:
+    from msgspec.structs import replace
+
+    tier = edge(fails_at=5)
+    outcome, entries = await bench.answer(tier, state=replace(STATE, max_tokens=5))
+    assert outcome.finish == "length"
+    assert ids(entries) == [0, 1, 2, 3, 4]
+
+
+async def test_an_answer_begun_in_text_is_encoded_for_the_tier_that_goes_on(bench: Bench) -> None:
+    class TextTier(ScriptedTier):
+        async def generate(self, state, attempt):  # type: ignore[no-untyped-def]
+            async for chunk in super().generate(state, attempt):
+                yield type(chunk)(0, (), chunk.text, chunk.finish)
+
+    upstream = TextTier("cloud:up", "cloud", Script(WORDS, fails_at=5), Capabilities(models=("big",)))
+    _, entries = await bench.answer(upstream, edge(), kinds=("cloud", "edge"))
+    assert text(entries) == "".join(WORDS)
+    assert bench.tiers[1].states[0].output_ids == (0, 1, 2, 3, 4)
+
+
+async def test_a_cancel_fences_the_writer_and_nothing_follows(bench: Bench) -> None:
+    gate = asyncio.Event()
+    ended = await bench.start(edge(gate=gate))
+    await bench.log.cancel(SID, payload=encode_entry(CancelEntry("client")))
+    gate.set()
+    outcome = await ended
+    assert outcome.finish == "cancelled"
+    assert [type(entry) for entry in await bench.entries()] == [CancelEntry]
+    assert bench.tiers[0].cancelled
+
+
+async def test_stop_answer_cancels_the_tier_at_once(bench: Bench) -> None:
+    ended = await bench.start(edge(hangs_at=2))
+    while not bench.tiers[0].states:
+        await asyncio.sleep(0)
+    await bench.log.cancel(SID, payload=encode_entry(CancelEntry("client")))
+    bench.runner.stop_answer(SID)
+    assert (await ended).finish == "cancelled"
+    assert bench.tiers[0].cancelled
+    await bench.runner.drain(1)
+    assert bench.runner.running == 0
+
+
+async def test_a_long_silence_warns_the_reader_once(bench: Bench) -> None:
+    gate = asyncio.Event()
+    ended = await bench.start(edge(gate=gate), limits=Limits(soft_s=0.0))
+    while not any(isinstance(entry, WarnEntry) for entry in await bench.entries()):
+        await asyncio.sleep(0)
+    gate.set()
+    assert (await ended).finish == "stop"
+    assert text(await bench.entries()) == "".join(WORDS)
+
+
+async def test_the_total_time_limit_keeps_the_part(bench: Bench) -> None:
+    outcome, entries = await bench.answer(edge(hangs_at=3), limits=Limits(total_s=0.05))
+    assert text(entries) == "".join(WORDS[:3])
+    assert outcome.finish == "error"
+    assert [entry.error.code for entry in entries if isinstance(entry, ErrorEntry)] == ["tier_timeout"]
+
+
+async def test_seams_see_text_before_the_log_and_usage_at_the_end(bench: Bench) -> None:
+    bills: list[tuple[int, int]] = []
+    seams = Seams(
+        restore=lambda part: part.replace("w", "v"),
+        filter=str.upper,
+        bill=lambda usage, waste: bills.append((usage.completion_tokens, waste)),
+    )
+    _, entries = await bench.answer(edge(), seams=seams)
+    assert text(entries) == "".join(WORDS).replace("w", "V").upper()
+    assert bills == [(12, 0)]
+
+
+async def test_drain_lets_answers_end_and_stops_the_rest(bench: Bench) -> None:
+    ended = await bench.start(edge(hangs_at=1))
+    await bench.runner.drain(0.01)
+    assert ended.done()
+    assert (await bench.log.head(SID)).status == "open"  # its lease runs out; another runner may take it
