@@ -1,0 +1,98 @@
+"""One attempt on its way out: ids that the engine gave, turned into chunks of text at the pace allowed.
+
+Used from the event loop's thread only. What runs the engine is engine_thread.py; what hands chunks out is driver.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from edgewise.generation.detokenize import TokenBytes
+from edgewise.generation.state import GenerationState
+from edgewise.generation.text import TextStream
+from edgewise.node.engine import StepOutput
+from edgewise.routing.tier import Chunk, Finish, Usage
+from edgewise.wire.errors import EdgewiseError, TierError
+
+
+class Emission:
+    """The way out of one attempt. `interval_s` is the least time between two tokens, or None for no limit."""
+
+    def __init__(self, state: GenerationState, tokenizer: TokenBytes, interval_s: float | None) -> None:
+        self._text = TextStream(tokenizer, state.stops, state.output_ids)
+        self._prompt_tokens = len(state.prompt_ids)
+        self._replayed = len(state.output_ids)
+        self._emitted = 0
+        self._inbox: deque[int] = deque()
+        self._finish: Finish | None = "stop" if self._text.stopped else None
+        self._error: EdgewiseError | None = None
+        self._next_at = float("-inf")
+        self._interval_s = interval_s
+        self.changed = asyncio.Event()
+        self.cancelled = False
+
+    def put(self, output: StepOutput) -> None:
+        """More from the engine."""
+        self._inbox.extend(output.ids)
+        self._finish = self._finish or output.finish
+        if output.error is not None:
+            self._error = TierError(output.error, where="engine", remedy="another tier may continue the answer")
+        self.changed.set()
+
+    def fail(self, error: EdgewiseError) -> None:
+        """Nothing more will come, because of `error`; what came before is still handed out."""
+        self._error = self._error or error
+        self.changed.set()
+
+    def cancel(self) -> None:
+        """Nothing more is wanted."""
+        self.cancelled = True
+        self._inbox.clear()
+        self.changed.set()
+
+    def pace(self, interval_s: float | None) -> None:
+        """Change the pace from the next token on."""
+        self._interval_s = interval_s
+        self.changed.set()
+
+    def wait_s(self, now: float) -> float | None:
+        """Seconds until a token that is here may go out; None when only news can change anything."""
+        return max(0.0, self._next_at - now) if self._inbox and self._interval_s is not None else None
+
+    def take(self, now: float) -> Chunk | None:
+        """What may go out at `now`, in one chunk; None for nothing yet. Raises the error once all ids are out."""
+        if self._finish == "stop" and self._text.stopped:
+            return self._chunk((), "", "stop")
+        count = self._allowance(now)
+        ids = tuple(self._inbox.popleft() for _ in range(count))
+        if ids:
+            return self._advance(ids)
+        if self._inbox:
+            return None
+        if self._error is not None:
+            raise self._error
+        return self._chunk((), self._text.finish(), self._finish) if self._finish else None
+
+    def _advance(self, ids: tuple[int, ...]) -> Chunk:
+        out = self._text.push(ids)
+        if out.stopped:
+            return self._chunk(ids[: out.taken], out.text, "stop")
+        if self._finish and not self._inbox:
+            return self._chunk(ids, out.text + self._text.finish(), self._finish)
+        return self._chunk(ids, out.text, None)
+
+    def _allowance(self, now: float) -> int:
+        if self._interval_s is None or self._error is not None:
+            return len(self._inbox)
+        if not self._inbox or now < self._next_at:
+            return 0
+        on_time = now - self._next_at < self._interval_s
+        self._next_at = (self._next_at if on_time else now) + self._interval_s
+        return 1
+
+    def _chunk(self, ids: tuple[int, ...], text: str, finish: Finish | None) -> Chunk:
+        start = self._replayed + self._emitted
+        self._emitted += len(ids)
+        usage = Usage(self._prompt_tokens, self._emitted) if finish else None
+        return Chunk(start, ids, text, finish, usage)

@@ -1,0 +1,66 @@
+"""The Engine shape: one for the torch worker and the ONNX edge runtime. An engine knows ids, never text or sockets."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from edgewise.generation.state import GenerationState
+from edgewise.routing.tier import Finish
+from edgewise.wire.manifest import Manifest
+
+
+class StepOutput(msgspec.Struct, frozen=True):
+    """What one engine step did for one sequence: new ids in order, and `finish` on its last step.
+
+    An end-of-sequence id is never among `ids`; it shows as finish `stop`. Stop strings are the driver's business.
+    `error` ends the sequence too: a sentence for people, the engine itself goes on.
+    """
+
+    attempt: str
+    ids: tuple[int, ...]
+    finish: Finish | None = None
+    error: str | None = None
+
+
+class EngineStats(msgspec.Struct, frozen=True):
+    """Counters since start and what runs now."""
+
+    running: int = 0
+    queued: int = 0
+    slots: int = 1
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    tokens_per_s: float = 0.0
+    kv_bytes: int = 0
+
+
+class Engine(Protocol):
+    """A model that steps. Not thread-safe: the driver calls everything from one thread.
+
+    Resume is a submit whose state has output ids: the engine replays them through the same path as decoding, so with
+    the same `numerics_id` the next token is the one that the undisturbed run would have given.
+    """
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    @property
+    def numerics_id(self) -> str:
+        """Names everything that may change a logit's bits: runtime, dtype, kernels, chunk grid, row padding."""
+        ...
+
+    def submit(self, attempt: str, state: GenerationState) -> None:
+        """Queue a sequence. Raises MessageTooLongError, TierRefusedError (queue full), UnsupportedParameterError."""
+        ...
+
+    def step(self) -> list[StepOutput]:
+        """Do a little work (a prefill chunk, or one token for every running sequence); empty when there is none."""
+        ...
+
+    def cancel(self, attempt: str) -> None:
+        """Forget a sequence and free what it held; unknown attempts are ignored."""
+        ...
+
+    def stats(self) -> EngineStats: ...

@@ -1,0 +1,190 @@
+"""The one thread that touches an engine: it runs commands, steps while there is room ahead, and reports what came out.
+
+Everything public may be called from any thread; the reports are called in the engine's thread. Text, pacing and
+asyncio are driver.py's business.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from edgewise.generation.state import GenerationState
+from edgewise.node.engine import Engine, EngineStats, StepOutput
+from edgewise.wire.errors import EdgewiseError, TierError, TierLostError
+
+STRIKES = 3
+"""Steps that may fail in a row before the engine is given up."""
+
+
+class Reports(Protocol):
+    """Whom the thread tells."""
+
+    def came_out(self, outputs: Sequence[StepOutput]) -> None: ...
+
+    def failed(self, attempts: Sequence[str], error: EdgewiseError) -> None: ...
+
+
+class EngineThread:
+    """Owns `engine` from `start` to `stop`. `ahead_tokens` is how far it may run ahead of what was taken."""
+
+    def __init__(self, engine: Engine, reports: Reports, *, name: str, ahead_tokens: int) -> None:
+        self._engine, self._reports = engine, reports
+        self._wake = threading.Condition()
+        self._commands: deque[Callable[[], None]] = deque()
+        self._ahead: dict[str, int] = {}
+        self._ahead_tokens = ahead_tokens
+        self._stopping = False
+        self._strikes = 0
+        self._thread = threading.Thread(target=self._run, name=f"engine-{name}", daemon=True)
+        self.stats: EngineStats = engine.stats()
+        self.healthy = True
+
+    def start(self) -> None:
+        """Begin to step."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the step that runs now; the caller has told the attempts already."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread's end; whether it ended."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def submit(self, attempt: str, state: GenerationState) -> None:
+        """Hand a sequence to the engine; a refusal is reported as `failed`."""
+        self._command(lambda: self._submit(attempt, state))
+
+    def cancel(self, attempt: str) -> None:
+        """Forget a sequence; unknown ones are ignored."""
+        self._command(lambda: self._cancel(attempt))
+
+    def taken(self, attempt: str, tokens: int) -> None:
+        """So many tokens of `attempt` have left, there is room for more."""
+        with self._wake:
+            if attempt in self._ahead:
+                self._ahead[attempt] -= tokens
+                self._wake.notify()
+
+    def allow_ahead(self, tokens: int) -> None:
+        """Change how far the engine may run ahead."""
+        with self._wake:
+            self._ahead_tokens = tokens
+            self._wake.notify()
+
+    def _command(self, command: Callable[[], None]) -> None:
+        with self._wake:
+            self._commands.append(command)
+            self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopping or self._commands or self._may_step())
+                commands, self._commands = self._commands, deque()
+                stopping = self._stopping
+            for command in commands:
+                command()
+            if stopping:
+                return
+            if self._may_step():
+                self._step()
+
+    def _may_step(self) -> bool:
+        """Whether a sequence that may be in a slot has room ahead (those beyond the slots are waiting anyway)."""
+        full = sum(tokens >= self._ahead_tokens for tokens in self._ahead.values())
+        return full < min(len(self._ahead), self.stats.slots)
+
+    def _step(self) -> None:
+        try:
+            outputs = self._engine.step()
+            self.stats = self._engine.stats()
+        except Exception as error:  # noqa: BLE001 (whatever a model's code raises must not end the thread)
+            self._step_failed(error)
+            return
+        self._strikes = 0
+        self._account(outputs)
+        if outputs:
+            self._reports.came_out(outputs)
+        elif not self.stats.running + self.stats.queued:
+            self._fail_all(TierError("The engine lost its sequences", remedy="try again"))
+
+    def _account(self, outputs: Sequence[StepOutput]) -> None:
+        with self._wake:
+            for output in outputs:
+                if output.finish or output.error is not None:
+                    self._ahead.pop(output.attempt, None)
+                elif output.attempt in self._ahead:
+                    self._ahead[output.attempt] += len(output.ids)
+
+    def _submit(self, attempt: str, state: GenerationState) -> None:
+        if not self.healthy:
+            self._reports.failed([attempt], given_up_error())
+            return
+        try:
+            self._engine.submit(attempt, state)
+            self.stats = self._engine.stats()
+        except EdgewiseError as error:
+            self._reports.failed([attempt], error)
+        except Exception as error:  # noqa: BLE001 (as in _step)
+            self._reports.failed([attempt], _step_error(error))
+        else:
+            with self._wake:
+                self._ahead[attempt] = 0
+
+    def _cancel(self, attempt: str) -> None:
+        with self._wake:
+            if self._ahead.pop(attempt, None) is None:
+                return
+        try:
+            self._engine.cancel(attempt)
+            self.stats = self._engine.stats()
+        except Exception as error:  # noqa: BLE001 (as in _step)
+            self._give_up(error)
+
+    def _step_failed(self, error: Exception) -> None:
+        """Free what runs in the engine, then tell; give the engine up when it cannot even do that, or fails again."""
+        self._strikes += 1
+        try:
+            for attempt in list(self._ahead):
+                self._engine.cancel(attempt)
+            self.stats = self._engine.stats()
+        except Exception as second:  # noqa: BLE001 (as in _step)
+            self._give_up(second)
+            return
+        if self._strikes >= STRIKES:
+            self._give_up(error)
+        else:
+            self._fail_all(_step_error(error))
+
+    def _fail_all(self, error: EdgewiseError) -> None:
+        with self._wake:
+            attempts = list(self._ahead)
+            self._ahead.clear()
+        self._reports.failed(attempts, error)
+
+    def _give_up(self, error: Exception) -> None:
+        self.healthy = False
+        self._fail_all(given_up_error(error))
+
+
+def _step_error(error: Exception) -> TierError:
+    failure = TierError(
+        f"The engine failed in a step ({type(error).__name__}: {error})", remedy="another tier may continue the answer"
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def given_up_error(error: Exception | None = None) -> TierLostError:
+    """The error of every attempt on an engine that cannot go on."""
+    failure = TierLostError("The engine cannot go on", remedy="restart the process; its log names the first failure")
+    failure.__cause__ = error
+    return failure
