@@ -1,0 +1,1 @@
+"""The OpenAI-compatible HTTP surface that control plane and edge agent share: plain ASGI and msgspec, no framework."""

@@ -1,0 +1,87 @@
+"""What differs between a control plane and a device when they answer: the Host protocol, and who is asking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from edgewise.dialects.chat import ChatRequest
+from edgewise.generation.tokenizer import ChatTokenizer
+from edgewise.routing.plan import TierSource
+from edgewise.routing.runner import Outcome
+from policies import Decision
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: the key that owns the streams it opens, and what the policy may know of it."""
+
+    key_id: str
+    tenant: str
+    user_tier: str
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A model name that clients may ask for, and how its prompts become token ids.
+
+    `tokenizer` is None for a foreign engine that takes messages.
+    """
+
+    name: str
+    tokenizer: ChatTokenizer | None
+    context_tokens: int
+
+
+@dataclass(frozen=True)
+class Admission:
+    """One admitted request as it is recorded: no text, only facts and the decision."""
+
+    sid: str
+    caller: Caller
+    model: str
+    facts: Facts
+    decision: Decision
+
+
+class Host(Protocol):
+    """Supplies facts, tiers and records to AnswerService. Its methods run on the request path: memory only, no SQL."""
+
+    @property
+    def origin(self) -> str:
+        """`device` or `control_plane`: where requests to this host start (the fact request.origin)."""
+        ...
+
+    def authenticate(self, authorization: str) -> Caller:
+        """The caller behind an Authorization header. Raises UnauthenticatedError, ForbiddenError."""
+        ...
+
+    def models(self) -> list[str]:
+        """Names for GET /v1/models, the default first."""
+        ...
+
+    def family(self, model: str) -> Family:
+        """Raises UnknownModelError naming the models that exist."""
+        ...
+
+    def facts(self, caller: Caller, request: ChatRequest) -> dict[str, Any]:
+        """Facts of device and cloud by their dotted names; an absent name means that nobody knows."""
+        ...
+
+    def decide(self, facts: Facts) -> Decision: ...
+
+    def tiers(self, caller: Caller, request: ChatRequest) -> TierSource:
+        """The tiers that may serve this caller, asked anew whenever a try starts."""
+        ...
+
+    def decided(self, admission: Admission) -> None:
+        """Remember a decision; must not wait."""
+        ...
+
+    def finished(self, admission: Admission, outcome: Outcome) -> None:
+        """Remember how the answer ended; must not wait."""
+        ...

@@ -1,0 +1,127 @@
+"""An AnswerService over a scripted host: real log, real runner, real endpoints; only the tiers follow a script."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from edge_agent.sqlite_log import SqliteStreamLog
+from edgewise.api.chat import ChatCompletions
+from edgewise.api.host import Admission, Caller, Facts, Family
+from edgewise.api.models import Models
+from edgewise.api.service import AnswerService
+from edgewise.api.streams import Streams
+from edgewise.dialects.chat import ChatRequest
+from edgewise.routing.plan import TierSource
+from edgewise.routing.runner import Outcome, Runner
+from edgewise.routing.scripted import Script, ScriptedTier
+from edgewise.routing.tier import Capabilities, Tier, TierKind
+from edgewise.streams.tailer import TailerHub
+from edgewise.wire.errors import UnauthenticatedError, UnknownModelError
+from policies import Decision, Mode
+from tests.factories.tokenizers import tiny_tokenizer
+
+WORDS = ("你", "好", ", ", "world", "!")
+
+
+class ScriptedHost:
+    """Answers by `tiers`, decides `decision`, remembers what it was told."""
+
+    origin = "control_plane"
+
+    def __init__(self) -> None:
+        self.tokenizer = tiny_tokenizer()
+        self.decision = Decision(
+            mode=Mode("prefer-edge"), rule_id="规则 1", reason="because", fallback=(Mode("cloud"),)
+        )
+        self.scripted: list[ScriptedTier] = [self.tier("edge:a", "edge")]
+        self.seen: list[Facts] = []
+        self.admissions: list[Admission] = []
+        self.outcomes: list[Outcome] = []
+
+    def tier(self, name: str, kind: TierKind, **script: Any) -> ScriptedTier:
+        capabilities = Capabilities(
+            models=(f"model-{kind}",),
+            tokenizer_digest=self.tokenizer.digest,
+            template_digest=self.tokenizer.template_digest,
+            context_tokens=200,
+        )
+        return ScriptedTier(name, kind, Script(**({"words": WORDS} | script)), capabilities)
+
+    def authenticate(self, authorization: str) -> Caller:
+        if not authorization.startswith("Bearer "):
+            raise UnauthenticatedError("There is no API key")
+        return Caller(authorization.removeprefix("Bearer "), "t", "free")
+
+    def models(self) -> list[str]:
+        return ["edgewise"]
+
+    def family(self, model: str) -> Family:
+        if model != "edgewise":
+            raise UnknownModelError(f"There is no model {model!r}")
+        return Family("edgewise", self.tokenizer, 200)
+
+    def facts(self, caller: Caller, request: ChatRequest) -> dict[str, Any]:
+        return {"device.present": True}
+
+    def decide(self, facts: Facts) -> Decision:
+        self.seen.append(facts)
+        return self.decision
+
+    def tiers(self, caller: Caller, request: ChatRequest) -> TierSource:
+        def source(kind: TierKind) -> list[Tier]:
+            return [tier for tier in self.scripted if tier.kind == kind]
+
+        return source
+
+    def decided(self, admission: Admission) -> None:
+        self.admissions.append(admission)
+
+    def finished(self, admission: Admission, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+
+class Api:
+    """The endpoints behind an HTTP client; `alice` and `bob` are two keys."""
+
+    def __init__(self, host: ScriptedHost, service: AnswerService, runner: Runner) -> None:
+        self.host = host
+        self.runner = runner
+        self.service = service
+        app = Starlette(
+            routes=[
+                Route("/v1/chat/completions", ChatCompletions(service), methods=["POST"]),
+                Route("/v1/models", Models(service)),
+                Route("/v1/streams/{sid}", Streams(service), methods=["GET", "DELETE"]),
+            ]
+        )
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+
+    async def ask(self, key: str = "alice", **fields: Any) -> httpx.Response:
+        body = {"model": "edgewise", "messages": [{"role": "user", "content": "hi"}]} | fields
+        return await self.client.post("/v1/chat/completions", json=body, headers=self.as_key(key))
+
+    async def read(self, path: str, key: str = "alice", **headers: str) -> httpx.Response:
+        return await self.client.get(path, headers=self.as_key(key) | headers)
+
+    @staticmethod
+    def as_key(key: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {key}"}
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    log = SqliteStreamLog(tmp_path / "log.sqlite3")
+    host = ScriptedHost()
+    runner = Runner(log, holder="test", lease_s=60)
+    api = Api(host, AnswerService(host, log, TailerHub(log), runner, draw_seed=lambda: 7), runner)
+    yield api
+    await api.client.aclose()
+    await runner.drain(0)
+    await log.aclose()
