@@ -1,0 +1,46 @@
+"""`python -m control_plane.accounts.rotate --data-dir DIR`: new first keys, for a keys.json that was lost or seen.
+
+Run it while the control plane is stopped: a running one keeps the old keys in memory until it starts again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from control_plane.accounts.first_keys import read_first_keys, rotate_first_keys
+from control_plane.accounts.keyring import KeyRing
+from control_plane.accounts.service import Accounts
+from control_plane.audit.service import AuditTrail
+from control_plane.config import ControlConfig
+from control_plane.database import Database
+from edgewise.wire.errors import EdgewiseError
+
+
+async def rotate(config: ControlConfig) -> Path:
+    """Revoke the first keys and write new ones; returns the file's path."""
+    database = Database(config.sql_url)
+    try:
+        await database.migrate()
+        old = read_first_keys(config.data_dir)
+        accounts = Accounts(database, KeyRing(), AuditTrail(database))
+        return await rotate_first_keys(accounts, config.data_dir, old.base_url if old else config.base_url)
+    finally:
+        await database.close()
+
+
+def main() -> None:
+    """The command line. It prints where the keys are, never the keys."""
+    parser = argparse.ArgumentParser(description="Revoke the first keys and write new ones to keys.json.")
+    parser.add_argument("--data-dir", type=Path, default=None, help="the control plane's data directory")
+    arguments = parser.parse_args()
+    try:
+        path = asyncio.run(rotate(ControlConfig.load(data_dir=arguments.data_dir)))
+    except EdgewiseError as error:
+        parser.exit(1, f"{error}\n")
+    print(f"New keys are in {path}; start the control plane again.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Answering requests: what the shared answer service needs to know here (facts, tiers, families, records)."""

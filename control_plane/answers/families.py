@@ -1,0 +1,59 @@
+"""The model names that clients may ask for: one for the whole family, one for each model and each upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from edgewise.api.host import Family
+from edgewise.generation.tokenizer import ChatTokenizer
+from edgewise.wire.errors import ConfigError, UnknownModelError
+from edgewise.wire.manifest import load_manifest
+
+FAMILY_NAME = "edgewise"
+
+
+def load_families(models: Mapping[str, Path], upstream_models: Iterable[str]) -> dict[str, Family]:
+    """Read tokenizers and context sizes from the model directories.
+
+    The name `edgewise` stands for all of them together, so they must share tokenizer and template.
+    Raises ModelMissingError, ModelDigestError, ConfigError.
+    """
+    families: dict[str, Family] = {}
+    for name, directory in models.items():
+        manifest = load_manifest(directory, verify=False)
+        families[name] = Family(name, ChatTokenizer.load(directory), manifest.context_tokens)
+    _require_one_tokenizer(families)
+    own = list(families.values())
+    for name in upstream_models:
+        families.setdefault(name, Family(name, None, 0))
+    if own:
+        smallest = min(family.context_tokens for family in own)
+        families = {FAMILY_NAME: Family(FAMILY_NAME, own[0].tokenizer, smallest)} | families
+    return families
+
+
+def _require_one_tokenizer(families: Mapping[str, Family]) -> None:
+    digests = {
+        (family.tokenizer.digest, family.tokenizer.template_digest) for family in families.values() if family.tokenizer
+    }
+    if len(digests) > 1:
+        raise ConfigError(
+            "The configured models do not share one tokenizer and one chat template",
+            where=", ".join(families),
+            expected="models of one family, so that an answer can be handed over by token ids",
+            remedy="configure an edge and a cloud model that were made together",
+        )
+
+
+def find_family(families: Mapping[str, Family], model: str) -> Family:
+    """The family by name. Raises UnknownModelError naming those that exist."""
+    family = families.get(model)
+    if family is None:
+        raise UnknownModelError(
+            f"There is no model {model[:80]!r} here",
+            where="model",
+            expected=f"one of {', '.join(families) or 'none: no model is configured'}",
+            remedy="ask GET /v1/models",
+        )
+    return family

@@ -1,0 +1,150 @@
+"""ControlHost: the control plane's side of answering. It gathers facts and tiers from memory and records decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from control_plane.accounts.keyring import KeyRing
+from control_plane.answers.families import FAMILY_NAME, find_family
+from control_plane.audit.service import utc_now
+from control_plane.decisions.recorder import DecisionRecorder
+from control_plane.decisions.records import Decided, DecisionStatus, Finished
+from control_plane.nodes.registry import NodeRegistry
+from control_plane.policy_admin.service import PolicyStore
+from edgewise.api.host import Admission, Caller, Facts, Family
+from edgewise.dialects.chat import ChatRequest
+from edgewise.routing.plan import TierSource
+from edgewise.routing.runner import Outcome
+from edgewise.routing.tier import Tier, TierKind
+from edgewise.wire.errors import ForbiddenError
+from policies import Decision
+
+_STATUS: dict[str, DecisionStatus] = {"cancelled": "cancelled", "fenced": "cancelled", "error": "failed"}
+
+
+class ControlHost:
+    """Implements edgewise.api.host.Host over the stores of a control plane."""
+
+    origin = "control_plane"
+
+    def __init__(
+        self,
+        *,
+        keyring: KeyRing,
+        registry: NodeRegistry,
+        policies: PolicyStore,
+        recorder: DecisionRecorder,
+        families: Mapping[str, Family],
+        upstreams: Sequence[Tier],
+        on_ended: Callable[[str], None],
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """`on_ended(sid)` is told of every stream that ended, so that it can be sealed."""
+        self._keyring = keyring
+        self._registry = registry
+        self._policies = policies
+        self._recorder = recorder
+        self._families = families
+        self._upstreams = upstreams
+        self._on_ended = on_ended
+        self._now = now
+
+    def authenticate(self, authorization: str) -> Caller:
+        principal = self._keyring.authenticate(authorization)
+        principal.require("app", "operator")
+        return Caller(principal.key_id, principal.tenant, principal.user_tier, principal.device or "")
+
+    def models(self) -> list[str]:
+        return list(self._families)
+
+    def family(self, model: str) -> Family:
+        return find_family(self._families, model)
+
+    def facts(self, caller: Caller, request: ChatRequest) -> dict[str, Any]:
+        device = self._device(caller, request)
+        facts: dict[str, Any] = {"device.present": bool(device)} | self._registry.cloud_facts()
+        if device:
+            facts |= self._registry.device_facts(device)
+        if self._upstreams:
+            facts["cloud.available"] = True
+        return facts
+
+    def decide(self, facts: Facts) -> Decision:
+        return self._policies.active.decide(facts)
+
+    def tiers(self, caller: Caller, request: ChatRequest) -> TierSource:
+        device = self._device(caller, request)
+        wanted = None if request.model == FAMILY_NAME else request.model
+
+        def source(kind: TierKind) -> list[Tier]:
+            found = self._edge(device) if kind == "edge" else self._cloud()
+            return [tier for tier in found if wanted is None or wanted in tier.capabilities.models]
+
+        return source
+
+    def _edge(self, device: str) -> list[Tier]:
+        return [tier for tier in self._registry.tiers("edge") if tier.node_id == device]
+
+    def _cloud(self) -> list[Tier]:
+        """Workers first, the least busy of them first; foreign engines after them."""
+        workers = sorted(self._registry.tiers("cloud"), key=lambda tier: tier.load().queued + tier.load().running)
+        return [*workers, *self._upstreams]
+
+    def _device(self, caller: Caller, request: ChatRequest) -> str:
+        """The node id of the device that may serve this caller, or an empty string.
+
+        A key bound to a device never reaches another. Without a wish or a binding only devices that offer themselves
+        to everybody (label shared=true) are used: a stranger's phone is nobody's cloud.
+        """
+        wanted = request.edgewise.device
+        if caller.device and wanted not in ("", caller.device):
+            raise ForbiddenError(
+                f"This key is bound to the device {caller.device}",
+                where="edgewise.device",
+                remedy="leave edgewise.device out, or use another key",
+            )
+        if wanted or caller.device:
+            return wanted or caller.device
+        shared = [tier for tier in self._registry.tiers("edge") if tier.labels.get("shared") == "true"]
+        return min(shared, key=lambda tier: tier.load().queued + tier.load().running).node_id if shared else ""
+
+    def decided(self, admission: Admission) -> None:
+        decision, caller = admission.decision, admission.caller
+        self._recorder.decided(
+            Decided(
+                stream_id=admission.sid,
+                at=self._now(),
+                tenant=caller.tenant,
+                key_id=caller.key_id,
+                origin=self.origin,
+                facts=dict(admission.facts),
+                mode=str(decision.mode),
+                rule=decision.rule_id,
+                reason=decision.reason,
+                policy_digest=decision.policy_digest,
+                model=admission.model,
+                fallbacks=tuple(str(mode) for mode in decision.fallback),
+            )
+        )
+
+    def finished(self, admission: Admission, outcome: Outcome) -> None:
+        timings, failures = outcome.timings, outcome.failures
+        self._recorder.finished(
+            Finished(
+                stream_id=admission.sid,
+                at=self._now(),
+                status=_STATUS.get(outcome.finish, "done"),
+                finish=outcome.finish,
+                error_code=failures[-1].info().code if failures and outcome.finish == "error" else "",
+                tier=outcome.tiers[-1] if outcome.tiers else "",
+                prompt_tokens=outcome.usage.prompt_tokens,
+                completion_tokens=outcome.usage.completion_tokens,
+                waste_tokens=timings.waste_tokens,
+                first_token_s=timings.first_token_s or None,
+                total_s=timings.total_s or None,
+            )
+        )
+        if outcome.finish != "fenced":  # another runner has the stream now, and will end it
+            self._on_ended(admission.sid)

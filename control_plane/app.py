@@ -1,0 +1,94 @@
+"""The HTTP face of the control plane: hot endpoints as plain ASGI, admin routers from FastAPI, one shape for errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.routing import Route, WebSocketRoute
+
+import control_plane.accounts.endpoints
+import control_plane.audit.endpoints
+import control_plane.decisions.endpoints
+import control_plane.model_versions.endpoints
+import control_plane.nodes.endpoints
+import control_plane.policy_admin.endpoints
+from control_plane.openapi import describe_hot_paths
+from control_plane.plane import ControlPlane
+from edgewise import __version__
+from edgewise.api.chat import ChatCompletions
+from edgewise.api.models import Models
+from edgewise.api.streams import Streams
+from edgewise.dialects.openai_errors import error_headers, error_json, http_status
+from edgewise.wire.errors import BadRequestError, EdgewiseError, ForbiddenError, NotFoundError, UnauthenticatedError
+
+_BY_STATUS: dict[int, type[EdgewiseError]] = {401: UnauthenticatedError, 403: ForbiddenError, 404: NotFoundError}
+
+
+def build_app(plane: ControlPlane) -> FastAPI:
+    """All routes over a running control plane."""
+    app = FastAPIOffline(title="Edgewise control plane", version=__version__, redoc_url=None)
+    service = plane.answers
+    app.router.routes += [
+        Route("/v1/chat/completions", ChatCompletions(service), methods=["POST"]),
+        Route("/v1/models", Models(service), methods=["GET"]),
+        Route("/v1/streams/{sid}", Streams(service), methods=["GET", "DELETE"]),
+        WebSocketRoute("/node/v1/session", plane.node_socket),
+    ]
+    for routes in (
+        control_plane.accounts.endpoints.router(plane.accounts),
+        control_plane.policy_admin.endpoints.router(plane.policies, plane.keyring),
+        control_plane.nodes.endpoints.router(plane.registry, plane.keyring),
+        control_plane.decisions.endpoints.router(plane.decisions, plane.keyring),
+        control_plane.model_versions.endpoints.router(plane.catalog, plane.keyring),
+        control_plane.audit.endpoints.router(plane.audit, plane.keyring),
+    ):
+        app.include_router(routes)
+    _add_probes(app, plane)
+    _add_error_handlers(app)
+    describe_hot_paths(app)
+    return app
+
+
+def _add_probes(app: FastAPI, plane: ControlPlane) -> None:
+    @app.get("/healthz", tags=["probes"])
+    async def alive() -> dict[str, str]:
+        """The process runs."""
+        return {"status": "ok", "version": __version__}
+
+    @app.get("/readyz", tags=["probes"])
+    async def ready(response: Response) -> dict[str, Any]:
+        """Whether requests can be answered now, part by part; 503 when one part cannot."""
+        parts = await plane.readiness()
+        response.status_code = 200 if all(part == "ok" for part in parts.values()) else 503
+        nodes = {kind: len(plane.registry.tiers(kind)) for kind in ("edge", "cloud")}
+        return {"ready": response.status_code == 200, "parts": parts, "nodes": nodes}
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(EdgewiseError)
+    async def typed(request: Request, error: EdgewiseError) -> Response:
+        info = error.info()
+        return _response(http_status(info), error_json(info), dict(error_headers(info)))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first.get("loc", ()))
+        info = BadRequestError(f"The request is not valid: {first.get('msg', '')}", where=where).info()
+        return _response(422, error_json(info, where), {})
+
+    @app.exception_handler(HTTPException)
+    async def framework(request: Request, error: HTTPException) -> Response:
+        kind = _BY_STATUS.get(error.status_code, BadRequestError)
+        info = kind(str(error.detail), where=request.url.path, remedy="see /docs for every path and method").info()
+        headers = {name.encode(): value.encode() for name, value in (error.headers or {}).items()}
+        return _response(error.status_code, error_json(info), headers)
+
+
+def _response(status: int, body: bytes, headers: dict[bytes, bytes]) -> Response:
+    named = {name.decode(): value.decode() for name, value in headers.items()}
+    return Response(body, status, headers=named, media_type="application/json")

@@ -1,0 +1,1 @@
+"""The audit log: who changed what, when; append-only, written in the transaction of the change itself."""

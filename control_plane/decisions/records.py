@@ -1,0 +1,115 @@
+"""What the recorder is told: Decided at admission, Finished at the end. Plain data, no SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from policies import FACTS, FactValue
+
+DecisionStatus = Literal["running", "done", "failed", "cancelled"]
+
+FACT_MAX_CHARS = 64
+WITHHELD = "(withheld)"
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True, tag="decided"):
+    """A decision and its inputs. `facts` are what the policy saw: values of the table of facts, never text.
+
+    `tier` is the first tier that was chosen (such as `edge:phone-7`), `fallbacks` the modes or tiers after it.
+    """
+
+    stream_id: str
+    at: datetime
+    tenant: str
+    key_id: str
+    origin: str
+    facts: dict[str, FactValue]
+    mode: str
+    rule: str
+    reason: str
+    policy_digest: str
+    model: str = ""
+    tier: str = ""
+    fallbacks: tuple[str, ...] = ()
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
+    """How an answer ended. Seconds count from the arrival of the request; `tier` is the one that spoke last.
+
+    `waste_tokens` counts what losers of a race produced; `timings_s` holds the latency points by name.
+    """
+
+    stream_id: str
+    at: datetime
+    status: DecisionStatus
+    finish: str = ""
+    error_code: str = ""
+    tier: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    waste_tokens: int = 0
+    first_token_s: float | None = None
+    total_s: float | None = None
+    timings_s: dict[str, float] = {}
+
+
+Event = Decided | Finished
+
+
+def decided_values(event: Decided) -> dict[str, Any]:
+    """Column values of a decision at admission."""
+    return {
+        "stream_id": event.stream_id,
+        "at": event.at,
+        "tenant": _clip(event.tenant, 64),
+        "key_id": _clip(event.key_id, 64),
+        "origin": _clip(event.origin, 64),
+        "facts": without_text(event.facts),
+        "mode": _clip(event.mode, 32),
+        "rule": _clip(event.rule, 160),
+        "reason": _clip(event.reason, 500),
+        "policy_digest": _clip(event.policy_digest, 80),
+        "model": _clip(event.model, 64),
+        "tier": _clip(event.tier, 80),
+        "fallbacks": [_clip(tier, 80) for tier in event.fallbacks],
+        "status": "running",
+    }
+
+
+def finished_values(event: Finished) -> dict[str, Any]:
+    """Column values that the end adds."""
+    values: dict[str, Any] = {
+        "ended_at": event.at,
+        "status": event.status,
+        "finish": _clip(event.finish, 32),
+        "error_code": _clip(event.error_code, 64),
+        "prompt_tokens": event.prompt_tokens,
+        "completion_tokens": event.completion_tokens,
+        "waste_tokens": event.waste_tokens,
+        "first_token_s": event.first_token_s,
+        "total_s": event.total_s,
+        "timings_s": dict(event.timings_s),
+    }
+    if event.tier:
+        values["last_tier"] = _clip(event.tier, 80)
+    return values
+
+
+def without_text(facts: Mapping[str, object]) -> dict[str, FactValue]:
+    """The facts that the table knows, as short scalars; anything longer is replaced by a mark, never stored."""
+    return {name: _scalar(value) for name, value in facts.items() if name in FACTS}
+
+
+def _scalar(value: object) -> FactValue:
+    if isinstance(value, bool | int | float):
+        return value
+    return _clip(value, FACT_MAX_CHARS) if isinstance(value, str) and len(value) <= FACT_MAX_CHARS else WITHHELD
+
+
+def _clip(text: str, chars: int) -> str:
+    """At most `chars` characters of what every database can store: no NUL, no lone surrogate."""
+    return text[:chars].replace("\0", "").encode(errors="replace").decode()

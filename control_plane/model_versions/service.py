@@ -1,0 +1,177 @@
+"""ModelCatalog: registers manifests and checks what nodes offer against them. Nothing is loaded here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from control_plane.audit.service import SYSTEM, AuditTrail, utc_now
+from control_plane.database import Database
+from control_plane.model_versions.errors import ManifestRefusedError
+from control_plane.model_versions.repository import ModelVersionRepository
+from control_plane.model_versions.tables import ModelVersionRow
+from edgewise.wire.errors import ManifestError, ModelDigestError, UnknownModelError
+from edgewise.wire.manifest import Manifest, load_manifest, parse_manifest
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}\Z")
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_WORD = re.compile(r"[a-z0-9][a-z0-9._-]{0,15}\Z")
+_CHECKED = ("weights_digest", "tokenizer_digest", "template_digest")
+_CONTEXT_MAX_TOKENS = 2**31 - 1
+
+
+class Offer(Protocol):
+    """What a node says in its hello about one loaded model (`edgewise.wire.frames.ModelOffer`)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def weights_digest(self) -> str: ...
+    @property
+    def tokenizer_digest(self) -> str: ...
+    @property
+    def template_digest(self) -> str: ...
+
+
+class ModelCatalog:
+    """Model versions in SQL, all of them in memory too: a hello is checked without a query."""
+
+    def __init__(
+        self,
+        database: Database,
+        audit: AuditTrail,
+        *,
+        allow_unregistered: bool = False,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._database = database
+        self._audit = audit
+        self._allow_unregistered = allow_unregistered
+        self._now = now
+        self._by_name: dict[str, dict[str, ModelVersionRow]] = {}
+
+    async def load(self) -> None:
+        """Take all versions from SQL; again later, it takes in what other processes registered."""
+        async with self._database.reading() as session:
+            rows = await ModelVersionRepository(session).all()
+        self._by_name = {}
+        for row in rows:
+            self._remember(row)
+
+    async def register(
+        self, manifest: Manifest, *, name: str | None = None, directory: Path | None = None, actor: str = SYSTEM
+    ) -> ModelVersionRow:
+        """Register a manifest under `name` (its own by default); again, it changes nothing. Raises ManifestError."""
+        _require_sound(manifest, name or manifest.name)
+        row = self._row(manifest, name or manifest.name, directory, actor)
+        async with self._database.session() as session:
+            models = ModelVersionRepository(session)
+            known = await models.get(row.name, row.id)
+            if known is None:
+                models.add(row)
+                target = f"model/{row.name}"
+                self._audit.record(session, actor=actor, action="model.register", target=target, after=row.id)
+        self._remember(known or row)
+        return known or row
+
+    async def register_directory(self, directory: Path, *, name: str | None = None) -> ModelVersionRow:
+        """Register the manifest of a model directory, whose files must be there; the node that loads them hashes them.
+
+        Raises ModelMissingError, ManifestError.
+        """
+        return await self.register(load_manifest(directory, verify=False), name=name, directory=directory)
+
+    async def register_json(self, raw: bytes, *, actor: str) -> ModelVersionRow:
+        """Register a manifest that an operator sent. Raises ManifestRefusedError."""
+        try:
+            return await self.register(parse_manifest(raw), actor=actor)
+        except ManifestError as error:
+            raise ManifestRefusedError.of(error) from error
+
+    def versions(self, name: str | None = None) -> Sequence[ModelVersionRow]:
+        """Versions of one name, or all, in the order in which they were registered."""
+        if name is not None:
+            return list(self._by_name.get(name, {}).values())
+        return [row for versions in self._by_name.values() for row in versions.values()]
+
+    def manifest_of(self, offer: Offer) -> Manifest | None:
+        """The manifest of an offered version, after the check of `admit_models`; None for a name that is not known."""
+        self.admit_models([offer])
+        row = self._by_name.get(offer.name, {}).get(offer.version)
+        return parse_manifest(row.manifest.encode()) if row else None
+
+    def admit_models(self, offers: Iterable[Offer]) -> None:
+        """Check a node's hello. Raises ModelDigestError when a registered name comes with other bytes, and
+        UnknownModelError for a name that is not registered, unless those are allowed."""
+        for offer in offers:
+            known = self._by_name.get(offer.name)
+            if known:
+                _require_match(offer, known)
+            elif not self._allow_unregistered:
+                raise UnknownModelError(
+                    f"The model {offer.name} is not registered here",
+                    where=f"the hello offers version {_short(offer.version)}",
+                    expected=f"one of {', '.join(sorted(self._by_name)) or 'none yet'}",
+                    remedy="send its manifest.json to POST /admin/v1/models, or set "
+                    "EDGEWISE_ALLOW_UNREGISTERED_MODELS=1 on the control plane",
+                )
+
+    def _remember(self, row: ModelVersionRow) -> None:
+        self._by_name.setdefault(row.name, {})[row.id] = row
+
+    def _row(self, manifest: Manifest, name: str, directory: Path | None, actor: str) -> ModelVersionRow:
+        return ModelVersionRow(
+            id=manifest.id,
+            name=name,
+            tier=manifest.tier,
+            format=manifest.format,
+            context_tokens=manifest.context_tokens,
+            weights_digest=manifest.weights_digest,
+            tokenizer_digest=manifest.tokenizer_digest,
+            template_digest=manifest.template_digest,
+            directory=str(directory) if directory else None,
+            manifest=manifest.canonical().decode(),
+            registered_at=self._now(),
+            registered_by=actor,
+        )
+
+
+def _require_sound(manifest: Manifest, name: str) -> None:
+    """What JSON types cannot say: forms of names and digests, positive sizes."""
+    faults = [field for field in _CHECKED if not _SHA256.match(getattr(manifest, field))]
+    faults += [f"files.{file}.sha256" for file, entry in manifest.files.items() if not _SHA256.match(entry.sha256)]
+    faults += [] if MODEL_NAME.match(name) else ["name"]
+    faults += [field for field in ("tier", "format") if not _WORD.match(getattr(manifest, field))]
+    faults += [] if 0 < manifest.context_tokens <= _CONTEXT_MAX_TOKENS else ["context_tokens"]
+    if faults:
+        raise ManifestError(
+            f"The manifest has fields that cannot be right: {', '.join(faults[:5])}",
+            where="manifest.json",
+            expected="sha256 digests as 64 lower-case hex digits, plain names, a positive context size",
+        )
+
+
+def _require_match(offer: Offer, known: dict[str, ModelVersionRow]) -> None:
+    row = known.get(offer.version) or next(reversed(known.values()))
+    offered, registered = [("version", offer.version)], [("version", row.id)]
+    offered += [(field, getattr(offer, field)) for field in _CHECKED]
+    registered += [(field, getattr(row, field)) for field in _CHECKED]
+    differing = [(field, a, b) for (field, a), (_, b) in zip(offered, registered, strict=True) if a != b]
+    if differing:
+        raise ModelDigestError(
+            f"The model {offer.name} on this node is not the one that is registered here: "
+            + ", ".join(f"{field} {_short(a)} instead of {_short(b)}" for field, a, b in differing),
+            where="the models of the hello frame",
+            expected=f"version {_short(row.id)} or another registered one ({len(known)} known)",
+            remedy="copy the registered model directory to the node, or send the node's manifest.json to "
+            "POST /admin/v1/models",
+        )
+
+
+def _short(digest: str) -> str:
+    return f"{digest[:12]}…" if digest else "(none)"

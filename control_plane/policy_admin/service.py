@@ -1,0 +1,247 @@
+"""PolicyStore: saves versions, swaps the active compiled policy, and tells those who must know.
+
+The evaluator itself is `policies`; offering policies to nodes is the business of a listener.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from control_plane.audit.service import SYSTEM, AuditTrail, utc_now
+from control_plane.database import Database
+from control_plane.policy_admin.errors import (
+    NothingToRollBackError,
+    PolicyChangedError,
+    PolicyNotFoundError,
+    PolicyRejectedError,
+)
+from control_plane.policy_admin.repository import PolicyRepository
+from control_plane.policy_admin.tables import PolicyActivationRow, PolicyVersionRow
+from edgewise.wire.errors import ConfigError
+from policies import SUPPORTED_MODES, Policy, PolicyError
+from policies.library import seed_text
+
+NAME_CHARS = 200
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ActivePolicy:
+    """The policy in force: compiled, its text, its version number and its digest."""
+
+    version: int
+    digest: str
+    text: str
+    policy: Policy
+
+
+PolicyListener = Callable[[ActivePolicy], None]
+
+
+class PolicyStore:
+    """Versions in SQL, the active one in memory. Reading `active` costs nothing; a swap is one assignment."""
+
+    def __init__(self, database: Database, audit: AuditTrail, *, now: Callable[[], datetime] = utc_now) -> None:
+        self._database = database
+        self._audit = audit
+        self._now = now
+        self._current: ActivePolicy | None = None
+        self._listeners: list[PolicyListener] = []
+        self._changing = asyncio.Lock()
+
+    @property
+    def current(self) -> ActivePolicy:
+        """The policy in force. Raises ConfigError before `load`."""
+        if self._current is None:
+            raise ConfigError("No policy is loaded yet", expected="`await store.load()` at start")
+        return self._current
+
+    @property
+    def active(self) -> Policy:
+        """The compiled policy in force: what `decide` is called on."""
+        return self.current.policy
+
+    def on_activated(self, listener: PolicyListener) -> Callable[[], None]:
+        """Call `listener(active)` after each change of the policy in force; returns a function that stops that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def load(self) -> ActivePolicy:
+        """Take the active policy from SQL; on a first start, the seed policy becomes version 1 and active.
+
+        Again later, it takes in what another process activated.
+        """
+        async with self._changing:
+            activation = await self._activation()
+            row = activation.policy if activation else await self._seed()
+            if self._current is None or self._current.version != row.version:
+                self._swap(row, self.compile(row.text))
+        return self.current
+
+    def compile(self, text: str) -> Policy:
+        """Parse and check, changing nothing. Raises PolicyRejectedError with every problem."""
+        try:
+            return _load(text)
+        except PolicyError as error:
+            raise PolicyRejectedError(error) from error
+
+    async def create(self, text: str, *, note: str = "", actor: str) -> PolicyVersionRow:
+        """Keep a valid text as the next version, not active yet. Raises PolicyRejectedError."""
+        row = self._row(self.compile(text), text, note, actor)
+        async with self._database.session() as session:
+            await PolicyRepository(session).add(row)
+            self._audit.record(
+                session, actor=actor, action="policy.create", target=_target(row.version), after=row.digest
+            )
+        return row
+
+    async def create_and_activate(self, text: str, *, note: str = "", actor: str) -> PolicyVersionRow:
+        """Save and put in force. Nothing is saved when the text has errors or its own tests fail."""
+        self._tested(text)
+        row = await self.create(text, note=note, actor=actor)
+        await self.activate(row.version, actor=actor)
+        return row
+
+    async def activate(self, version: int, *, actor: str, expected_digest: str | None = None) -> ActivePolicy:
+        """Put a version in force, once its own tests pass.
+
+        Raises PolicyNotFoundError, PolicyRejectedError (a failing test is a problem too), and PolicyChangedError when
+        `expected_digest` is given and another policy is active by now.
+        """
+        async with self._changing:
+            row = await self.get(version)
+            policy = self._tested(row.text)
+            async with self._database.session() as session:
+                present = await PolicyRepository(session).activation()
+                _require_digest(present, expected_digest)
+                below_id = present.id if present else None
+                await self._record(session, "activate", row, below_id=below_id, was=present, actor=actor)
+            self._swap(row, policy)
+        return self.current
+
+    async def roll_back(self, *, actor: str, expected_digest: str | None = None) -> ActivePolicy:
+        """Return to the policy that was in force before this one. Raises NothingToRollBackError, PolicyChangedError."""
+        async with self._changing:
+            async with self._database.session() as session:
+                policies = PolicyRepository(session)
+                present = await policies.activation()
+                _require_digest(present, expected_digest)
+                earlier = await policies.activation(present.below_id) if present and present.below_id else None
+                if earlier is None:
+                    raise NothingToRollBackError(
+                        "No policy was active before this one", remedy="activate a version by its number instead"
+                    )
+                row = earlier.policy
+                policy = self.compile(row.text)
+                await self._record(session, "rollback", row, below_id=earlier.below_id, was=present, actor=actor)
+            self._swap(row, policy)
+        return self.current
+
+    async def get(self, version: int) -> PolicyVersionRow:
+        """One version. Raises PolicyNotFoundError."""
+        async with self._database.reading() as session:
+            row = await PolicyRepository(session).get(version)
+        if row is None:
+            raise PolicyNotFoundError(version)
+        return row
+
+    async def page(self, *, below: int | None = None, limit: int = 50) -> Sequence[PolicyVersionRow]:
+        """Versions, newest first."""
+        async with self._database.reading() as session:
+            return await PolicyRepository(session).page(below=below, limit=limit)
+
+    async def diff(self, old: int, new: int) -> str:
+        """What changed from version `old` to `new`: a unified diff, empty when the texts are equal."""
+        before, after = await self.get(old), await self.get(new)
+        lines = difflib.unified_diff(
+            before.text.splitlines(), after.text.splitlines(), f"version {old}", f"version {new}", lineterm=""
+        )
+        return "\n".join(lines)
+
+    def _tested(self, text: str) -> Policy:
+        try:
+            return Policy.load_for_activation(text, supported_modes=SUPPORTED_MODES)
+        except PolicyError as error:
+            raise PolicyRejectedError(error) from error
+
+    async def _activation(self) -> PolicyActivationRow | None:
+        async with self._database.reading() as session:
+            return await PolicyRepository(session).activation()
+
+    async def _seed(self) -> PolicyVersionRow:
+        text = seed_text()
+        row = self._row(self.compile(text), text, "the seed policy", SYSTEM)
+        async with self._database.session() as session:
+            await PolicyRepository(session).add(row)
+            await self._record(session, "activate", row, below_id=None, was=None, actor=SYSTEM)
+        return row
+
+    async def _record(
+        self,
+        session: AsyncSession,
+        action: str,
+        row: PolicyVersionRow,
+        *,
+        below_id: int | None,
+        was: PolicyActivationRow | None,
+        actor: str,
+    ) -> None:
+        """The activation and its audit entry, in the caller's transaction."""
+        activation = PolicyActivationRow(
+            version=row.version, below_id=below_id, action=action, actor=actor, at=self._now()
+        )
+        await PolicyRepository(session).add(activation)
+        self._audit.record(
+            session,
+            actor=actor,
+            action=f"policy.{action}",
+            target=_target(row.version),
+            before=was.policy.digest if was else None,
+            after=row.digest,
+        )
+
+    def _row(self, policy: Policy, text: str, note: str, actor: str) -> PolicyVersionRow:
+        return PolicyVersionRow(
+            name=policy.name[:NAME_CHARS],
+            digest=policy.digest,
+            text=text,
+            note=note,
+            author=actor,
+            created_at=self._now(),
+        )
+
+    def _swap(self, row: PolicyVersionRow, policy: Policy) -> None:
+        self._current = ActivePolicy(row.version, row.digest, row.text, policy)
+        log.info("Policy version %d is in force (%s)", row.version, row.digest)
+        for listener in tuple(self._listeners):
+            listener(self._current)
+
+
+@lru_cache(maxsize=4)
+def _load(text: str) -> Policy:
+    """A compiled policy is immutable, and saving, testing and activating one text ask for it in turn."""
+    return Policy.load(text, supported_modes=SUPPORTED_MODES)
+
+
+def _target(version: int) -> str:
+    return f"policy/{version}"
+
+
+def _require_digest(present: PolicyActivationRow | None, expected: str | None) -> None:
+    found = present.policy.digest if present else "none"
+    if expected is not None and expected != found:
+        raise PolicyChangedError(
+            f"The active policy is {found}, not the one you expected",
+            where=f"version {present.version}" if present else "",
+            expected=expected,
+            remedy="read /admin/v1/policies/active, compare, and send your change again",
+        )

@@ -1,0 +1,1 @@
+"""Alembic revisions, packaged and run by `Database.migrate()`. Portable types only: each must run on PostgreSQL too."""
