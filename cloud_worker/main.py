@@ -1,0 +1,158 @@
+"""The cloud worker as a process: load the model, dial the control plane, serve, and leave in good order."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import fields
+from typing import Any
+
+import torch
+
+from cloud_worker.config import WorkerConfig, parse_setting
+from cloud_worker.engine.core import TorchEngine
+from cloud_worker.engine.loader import load_engine
+from cloud_worker.telemetry import WorkerSampler
+from edgewise import __version__
+from edgewise.generation.tokenizer import ChatTokenizer
+from edgewise.ids import new_id
+from edgewise.node.driver import EngineDriver
+from edgewise.node.engine_thread import given_up_error
+from edgewise.node.link import LinkConfig, NodeLink
+from edgewise.node.telemetry import MemoryTelemetry
+from edgewise.wire.errors import ConfigError, DataDirError, EdgewiseError, ModelDigestError, ModelMissingError
+
+CONFIG_EXIT_CODE = 78
+"""EX_CONFIG of sysexits.h: starting the worker again as it is cannot help."""
+GOODBYE_S = 5.0
+logger = logging.getLogger(__name__)
+
+
+async def run_worker(config: WorkerConfig) -> None:
+    """Serve until SIGINT or SIGTERM. An unreachable control plane is no error: the worker keeps dialling.
+
+    Raises ConfigError, DataDirError, ModelMissingError, ModelDigestError, ManifestError, and TierLostError when the
+    engine had to be given up (a fresh process may do better).
+    """
+    _make_data_dir(config)
+    key = config.node_key
+    with _stop_signals() as stop:
+        engine, tokenizer = await asyncio.to_thread(load_model, config)
+        async with _driving(config, engine, tokenizer) as driver:
+            link, telemetry = new_link(config, key, engine, driver)
+            sampler = WorkerSampler(driver.load, telemetry.add, interval_s=config.sample_interval_s, now=time.time)
+            logger.info("cloud worker %s ready with %s on %s", config.name, engine.manifest.name, config.device)
+            await serve(link, sampler, driver, stop)
+
+
+def load_model(config: WorkerConfig) -> tuple[TorchEngine, ChatTokenizer]:
+    """Engine and tokenizer of the model directory; sets torch's threads for the whole process. Raises as run_worker."""
+    torch.set_num_threads(config.engine_threads)
+    return load_engine(config.model_dir, config.engine_options), ChatTokenizer.load(config.model_dir)
+
+
+def new_link(
+    config: WorkerConfig, key: str, engine: TorchEngine, driver: EngineDriver
+) -> tuple[NodeLink, MemoryTelemetry]:
+    """The session with the control plane and the telemetry that it carries."""
+    telemetry = MemoryTelemetry(new_id())
+    link = LinkConfig(url=config.url, key=key, node_id=config.name, kind="cloud", agent_version=__version__)
+    return NodeLink(link, driver, [engine.manifest], telemetry), telemetry
+
+
+@asynccontextmanager
+async def _driving(config: WorkerConfig, engine: TorchEngine, tokenizer: ChatTokenizer) -> AsyncIterator[EngineDriver]:
+    driver = EngineDriver(
+        engine,
+        tokenizer,
+        kind="cloud",
+        name=f"cloud:{config.name}",
+        models=(engine.manifest.name,),
+        throttle_tokens_per_s=config.throttle_tokens_per_s,
+        max_queue=config.max_queue,
+    )
+    await driver.start()
+    try:
+        yield driver
+    finally:
+        await driver.stop()
+
+
+async def serve(link: NodeLink, sampler: WorkerSampler, driver: EngineDriver, stop: asyncio.Event) -> None:
+    """Keep link and sampler going until `stop` or the engine's end, then say goodbye. Raises TierLostError."""
+    talking, sampling = asyncio.create_task(link.run()), asyncio.create_task(sampler.run())
+    ends = [asyncio.create_task(event.wait()) for event in (stop, driver.given_up)]
+    try:
+        await asyncio.wait((talking, sampling, *ends), return_when=asyncio.FIRST_COMPLETED)
+        await link.stop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(talking, GOODBYE_S)
+    finally:
+        await _end((talking, sampling, *ends))
+    if driver.given_up.is_set():
+        raise given_up_error()
+
+
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel what still runs; a task that failed by itself raises here."""
+    failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in failed:
+        task.result()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _make_data_dir(config: WorkerConfig) -> None:
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataDirError(
+            f"The data directory cannot be made: {error.strerror}",
+            where=str(config.data_dir),
+            expected="a writable directory",
+            remedy="choose another one with --data-dir, or mend its permissions",
+        ) from error
+
+
+def parse_arguments(arguments: Sequence[str]) -> WorkerConfig:
+    """Flags named as the settings are (`--model-dir`). Raises ConfigError; exits for --help and unknown flags."""
+    parser = argparse.ArgumentParser(prog="cloud-worker", description="Serve a torch model to a control plane.")
+    for setting in fields(WorkerConfig):
+        parser.add_argument(f"--{setting.name.replace('_', '-')}", dest=setting.name)
+    given = vars(parser.parse_args(arguments))
+    return WorkerConfig.load(**{name: parse_setting(name, text) for name, text in given.items() if text is not None})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The process's entry point; returns its exit status. A fault is told in sentences, never as a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        asyncio.run(run_worker(parse_arguments(sys.argv[1:] if arguments is None else arguments)))
+    except EdgewiseError as error:
+        logger.error("%s", error)
+        return CONFIG_EXIT_CODE if isinstance(error, ConfigError | ModelMissingError | ModelDigestError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

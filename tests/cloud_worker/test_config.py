@@ -1,0 +1,83 @@
+"""WorkerConfig: arguments over variables, errors that name the setting."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud_worker.config import WorkerConfig
+from cloud_worker.main import parse_arguments
+from edgewise.wire.errors import ConfigError
+
+BASE: dict[str, Any] = {"url": "http://127.0.0.1:8080", "model_dir": Path("m")}
+
+
+def test_arguments_come_before_variables() -> None:
+    environ = {"EDGEWISE_WORKER_NAME": "from-env", "EDGEWISE_WORKER_SLOTS": "3"}
+    config = WorkerConfig.load(environ, **BASE, name="given")
+    assert (config.name, config.slots) == ("given", 3)
+
+
+def test_flags_are_named_as_the_settings() -> None:
+    config = parse_arguments(
+        ["--url", "ws://h:1", "--model-dir", "/m", "--threads", "2", "--throttle-tokens-per-s", "9"]
+    )
+    assert (config.url, config.model_dir, config.threads, config.throttle_tokens_per_s) == (
+        "ws://h:1",
+        Path("/m"),
+        2,
+        9.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("name", "a b"),
+        ("name", "x" * 65),
+        ("url", "127.0.0.1:8080"),
+        ("device", "tpu"),
+        ("precision", "int8"),
+        ("slots", 0),
+        ("threads", -1),
+        ("throttle_tokens_per_s", 0.0),
+        ("sample_interval_s", float("inf")),
+    ],
+)
+def test_bad_values_are_named(setting: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        WorkerConfig.load({}, **(BASE | {setting: value}))
+    assert caught.value.where == setting
+
+
+@pytest.mark.parametrize("missing", ["url", "model_dir"])
+def test_missing_settings_are_named(missing: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        WorkerConfig.load({}, **{name: value for name, value in BASE.items() if name != missing})
+    assert caught.value.where == missing
+
+
+def test_text_that_is_no_number_is_named() -> None:
+    with pytest.raises(ConfigError, match="slots"):
+        WorkerConfig.load({"EDGEWISE_WORKER_SLOTS": "many"}, **BASE)
+
+
+def test_the_key_comes_from_its_file_and_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("ek_secret\n", encoding="ascii")
+    config = WorkerConfig.load({}, **BASE, key_file=tmp_path / "key")
+    assert config.node_key == "ek_secret"
+    assert "ek_secret" not in repr(WorkerConfig.load({}, **BASE, key="ek_secret"))
+
+
+def test_a_key_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    for given in ({}, {"key_file": tmp_path / "none"}):
+        with pytest.raises(ConfigError):
+            _ = WorkerConfig.load({}, **BASE, **given).node_key
+
+
+@pytest.mark.parametrize(
+    ("given", "precision"),
+    [({}, "float32"), ({"device": "cuda"}, "bfloat16"), ({"device": "cuda", "precision": "float32"}, "float32")],
+)
+def test_precision_follows_the_device(given: dict[str, Any], precision: str) -> None:
+    assert WorkerConfig.load({}, **BASE, **given).engine_options.precision == precision

@@ -1,0 +1,93 @@
+"""The worker as a process: ready with the gateway away, a clean end on SIGTERM, exit codes, an engine given up."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud_worker.main import CONFIG_EXIT_CODE, main, serve
+from cloud_worker.telemetry import WorkerSampler
+from edgewise.routing.tier import Load
+from edgewise.wire.errors import TierLostError
+from tests.factories.models import write_tiny_model
+
+
+class FakeLink:
+    """Talks until it is told to stop."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.stopped = asyncio.Event()
+        self._fault = fault
+
+    async def run(self) -> None:
+        if self._fault:
+            raise self._fault
+        await self.stopped.wait()
+
+    async def stop(self) -> None:
+        self.stopped.set()
+
+
+class FakeDriver:
+    def __init__(self) -> None:
+        self.given_up = asyncio.Event()
+
+
+async def serving(link: FakeLink, driver: FakeDriver, stop: asyncio.Event) -> None:
+    async def forever(_: float) -> None:
+        await asyncio.Event().wait()
+
+    sampler = WorkerSampler(Load, lambda record: None, interval_s=1, now=lambda: 0.0, measure=dict, sleep=forever)
+    given: Any = (link, sampler, driver, stop)
+    await serve(*given)
+
+
+async def test_a_signal_says_goodbye() -> None:
+    link, stop = FakeLink(), asyncio.Event()
+    stop.set()
+    await serving(link, FakeDriver(), stop)
+    assert link.stopped.is_set()
+
+
+async def test_an_engine_that_was_given_up_ends_the_worker() -> None:
+    link, driver = FakeLink(), FakeDriver()
+    driver.given_up.set()
+    with pytest.raises(TierLostError):
+        await serving(link, driver, asyncio.Event())
+    assert link.stopped.is_set()
+
+
+async def test_a_fault_in_the_link_is_not_swallowed() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await serving(FakeLink(ZeroDivisionError()), FakeDriver(), asyncio.Event())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--url", "http://127.0.0.1:1"], ["--url", "http://127.0.0.1:1", "--model-dir", "/nonexistent", "--key", "k"]],
+)
+def test_faults_of_the_settings_have_their_own_exit_code(arguments: list[str], tmp_path: Path) -> None:
+    assert main([*arguments, "--data-dir", str(tmp_path)]) == CONFIG_EXIT_CODE
+
+
+@pytest.mark.system
+def test_the_process_is_ready_without_a_gateway_and_ends_on_sigterm(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    write_tiny_model(tmp_path / "model")
+    settings = {"url": "http://127.0.0.1:1", "model-dir": tmp_path / "model", "key": "k", "data-dir": tmp_path / "data"}
+    flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
+    environ = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "cloud_worker.main", *flags]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        assert any("ready with tiny-cloud" in line for line in lines)
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+    assert process.returncode == 0, rest
+    assert "Traceback" not in rest
