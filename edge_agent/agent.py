@@ -1,0 +1,229 @@
+"""EdgeAgent: every part of a running agent, opened in order and closed in reverse. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from edge_agent.cloud import FAMILY_MODEL, CloudTier, new_http_client
+from edge_agent.config import AgentConfig
+from edge_agent.host import DeviceHost, Link
+from edge_agent.local_api import LocalApi
+from edge_agent.policy_store import PolicyStore
+from edge_agent.recovery import Recovery
+from edge_agent.runtime import OnnxEngine
+from edge_agent.runtime.engine import EngineOptions
+from edge_agent.sqlite_log import SqliteStreamLog
+from edge_agent.telemetry.buffer import TelemetryRing
+from edge_agent.telemetry.sampler import Sampler
+from edge_agent.telemetry.sources import DeviceSource, FactsFile, OverriddenSource, PsutilSource
+from edgewise import __version__
+from edgewise.api.host import Family
+from edgewise.api.service import AnswerService
+from edgewise.generation.tokenizer import ChatTokenizer
+from edgewise.node.driver import EngineDriver
+from edgewise.node.link import LinkConfig, NodeLink
+from edgewise.routing.runner import Runner
+from edgewise.streams.tailer import TailerHub
+from edgewise.wire.errors import ConfigError, DataDirError
+from policies.library import seed_text
+
+GOODBYE_S = 2.0
+Work = Callable[[], Awaitable[None]]
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EdgeAgent:
+    """The parts of a running agent that others look at. `link` is None for a device that has no control plane."""
+
+    config: AgentConfig
+    app: LocalApi
+    tier: EngineDriver
+    policies: PolicyStore
+    telemetry: TelemetryRing
+    runner: Runner
+    link: NodeLink | None
+
+    @staticmethod
+    @asynccontextmanager
+    async def running(config: AgentConfig) -> AsyncIterator[EdgeAgent]:
+        """Open everything, and close it again. Raises ModelMissingError, ModelDigestError, ManifestError, ConfigError,
+        DataDirError; an unreachable control plane is no error."""
+        async with AsyncExitStack() as stack:
+            yield await _open(config, stack)
+
+
+async def _open(config: AgentConfig, stack: AsyncExitStack) -> EdgeAgent:
+    _make_data_dir(config)
+    policies = PolicyStore(config.data_dir / "policy", seed_text())
+    engine, tokenizer = await asyncio.to_thread(_load_model, config)
+    tier = await _start_tier(config, engine, tokenizer, stack)
+    telemetry = TelemetryRing(config.data_dir / "telemetry.sqlite3", now=time.time)
+    stack.callback(telemetry.close)
+    sampler = _start_sampler(config, telemetry, stack)
+    link = _new_link(config, tier, engine, telemetry, policies, sampler)
+    host = DeviceHost(
+        name=config.name,
+        edge=tier,
+        cloud=_new_cloud(config, stack),
+        families=_families(engine, tokenizer),
+        policy=lambda: policies.policy,
+        link=lambda: _seen(link),
+        device_facts=sampler.facts,
+        record=telemetry.append,
+        local_key=config.local_key,
+    )
+    service, runner = _start_answers(config, host, tokenizer, stack)
+    if link is not None:
+        stack.push_async_callback(_leave, link, _keep(stack, link.run, "node-link"))
+
+    def health() -> dict[str, Any]:
+        online, policy = _seen(link).online, policies.digest[:12]
+        parts = {"name": config.name, "model": engine.manifest.name, "online": online, "policy": policy}
+        return {**parts, "running": runner.running, "healthy": tier.healthy}
+
+    return EdgeAgent(config, LocalApi(service, health), tier, policies, telemetry, runner, link)
+
+
+def _make_data_dir(config: AgentConfig) -> None:
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataDirError(
+            f"The data directory cannot be made: {error.strerror}",
+            where=str(config.data_dir),
+            expected="a writable directory",
+            remedy="choose another one with --data-dir, or mend its permissions",
+        ) from error
+
+
+def _load_model(config: AgentConfig) -> tuple[OnnxEngine, ChatTokenizer]:
+    options = EngineOptions(threads=config.engine_threads, slots=config.slots, max_queue=config.max_queue)
+    return OnnxEngine.load(config.model_dir, options), ChatTokenizer.load(config.model_dir)
+
+
+async def _start_tier(
+    config: AgentConfig, engine: OnnxEngine, tokenizer: ChatTokenizer, stack: AsyncExitStack
+) -> EngineDriver:
+    tier = EngineDriver(
+        engine,
+        tokenizer,
+        kind="edge",
+        name=f"edge:{config.name}",
+        models=(engine.manifest.name,),
+        throttle_tokens_per_s=config.throttle_tokens_per_s,
+        max_queue=config.max_queue,
+    )
+    await tier.start()
+    stack.push_async_callback(tier.stop)
+    return tier
+
+
+def _start_sampler(config: AgentConfig, telemetry: TelemetryRing, stack: AsyncExitStack) -> Sampler:
+    """A sampler that has its first sample, so that the first request is decided by facts."""
+    interval_s = config.sample_interval_s
+    sampler = Sampler(_source(config), telemetry.append, interval_s=interval_s, now=time.time, clock=time.monotonic)
+    sampler.sample()
+    _keep(stack, sampler.run, "telemetry-sampler")
+    return sampler
+
+
+def _start_answers(
+    config: AgentConfig, host: DeviceHost, tokenizer: ChatTokenizer, stack: AsyncExitStack
+) -> tuple[AnswerService, Runner]:
+    """The token log and what writes and reads it; answers that the last process left open are taken up again."""
+    log = SqliteStreamLog(config.data_dir / "streams.sqlite3", ttl_s=config.stream_ttl_s)
+    stack.push_async_callback(log.aclose)
+    holder = f"agent:{config.name}"
+    runner = Runner(log, holder=holder, lease_s=config.lease_s)
+    stack.push_async_callback(runner.drain, 0.0)
+    recovery = Recovery(log, runner, host.source, tokenizer.encode, holder=holder, lease_s=config.lease_s)
+    _keep(stack, recovery.run, "stream-recovery")
+    return AnswerService(host, log, TailerHub(log), runner), runner
+
+
+def _source(config: AgentConfig) -> DeviceSource:
+    measured = PsutilSource()
+    return OverriddenSource(measured, FactsFile(config.device_facts).read) if config.device_facts else measured
+
+
+def _families(engine: OnnxEngine, tokenizer: ChatTokenizer) -> dict[str, Family]:
+    """The family's name first, as on the control plane, then this very model."""
+    context = engine.manifest.context_tokens
+    return {name: Family(name, tokenizer, context) for name in (FAMILY_MODEL, engine.manifest.name)}
+
+
+def _new_link(
+    config: AgentConfig,
+    tier: EngineDriver,
+    engine: OnnxEngine,
+    telemetry: TelemetryRing,
+    policies: PolicyStore,
+    sampler: Sampler,
+) -> NodeLink | None:
+    if not config.url:
+        return None
+    if not config.node_key:
+        raise ConfigError(
+            "There is an address of a control plane, but no node key for it",
+            where="key_file",
+            expected="an ek_… key with the role node",
+            remedy="pass --key-file, or leave --url out to run the device by itself",
+        )
+    link = LinkConfig(
+        url=config.url,
+        key=config.node_key,
+        node_id=config.name,
+        kind="edge",
+        labels=config.labels,
+        agent_version=__version__,
+        policy_digest=policies.digest,
+    )
+    return NodeLink(link, tier, [engine.manifest], telemetry, on_policy=policies.take, device=sampler.facts)
+
+
+def _seen(link: NodeLink | None) -> Link:
+    return Link() if link is None else Link(link.connected.is_set(), link.rtt_ms)
+
+
+def _new_cloud(config: AgentConfig, stack: AsyncExitStack) -> CloudTier | None:
+    """The cloud for local apps; without an app key their answers come from this device alone."""
+    if not config.url or not config.cloud_key:
+        return None
+    http = new_http_client(config.url)
+    stack.push_async_callback(http.aclose)
+    cloud = CloudTier(config.url, config.cloud_key, http)
+    stack.push_async_callback(cloud.settle)
+    return cloud
+
+
+def _keep(stack: AsyncExitStack, work: Work, name: str) -> asyncio.Task[None]:
+    """Run `work` beside the answers until the agent closes; its failure is loud, but stops no answer."""
+    task = asyncio.create_task(_loudly(work, name), name=name)
+    stack.push_async_callback(_end, task)
+    return task
+
+
+async def _leave(link: NodeLink, task: asyncio.Task[None]) -> None:
+    """Say goodbye, for a moment at most."""
+    await link.stop()
+    await asyncio.wait({task}, timeout=GOODBYE_S)
+
+
+async def _loudly(work: Work, name: str) -> None:
+    try:
+        await work()
+    except Exception:
+        logger.exception("%s failed; the agent goes on without it", name)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,204 @@
+"""CloudTier: the control plane as one more tier for answers that start on this device. It speaks text over HTTP.
+
+A state that must stay local is refused here once more, before a byte is built, whatever was decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from edgewise.dialects.sse import SseParser
+from edgewise.generation.state import GenerationState
+from edgewise.routing.tier import Capabilities, Chunk, Finish, Load, TierKind, Usage
+from edgewise.wire.errors import TierLostError, TierRefusedError, UpstreamError
+
+logger = logging.getLogger(__name__)
+
+FAMILY_MODEL = "edgewise"
+CONNECT_TIMEOUT_S = 5.0
+CANCEL_TIMEOUT_S = 5.0
+ERROR_BODY_MAX_CHARS = 2000
+_FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
+_REFUSALS = frozenset({400, 401, 403, 404, 413, 429, 503})
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta = msgspec.field(default_factory=_Delta)
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _ErrorObject(msgspec.Struct):
+    message: str = ""
+
+
+class _Event(msgspec.Struct):
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    error: _ErrorObject | None = None
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+
+def http_base(url: str) -> str:
+    """The control plane's HTTP address, whichever of its addresses was configured (`ws://host:8080/node/v1/session`)."""
+    parts = urlsplit(url)
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    return f"{scheme}://{parts.netloc}"
+
+
+class CloudTier:
+    """A Tier over the control plane's own chat endpoint, asked for mode `cloud`. `key` is an app key."""
+
+    kind: TierKind = "cloud"
+    name = "cloud:control-plane"
+
+    def __init__(self, url: str, key: str, http: httpx.AsyncClient, *, model: str = FAMILY_MODEL) -> None:
+        self._base = http_base(url)
+        self._headers = {"authorization": f"Bearer {key}"}
+        self._http = http
+        self._model = model
+        self._running = 0
+        self._streams: dict[str, str] = {}
+        self._cancels: set[asyncio.Task[None]] = set()
+        self.capabilities = Capabilities(models=(model,), continues=False)
+
+    def load(self) -> Load:
+        return Load(running=self._running, slots=64)
+
+    def generate(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
+        """Stream one answer. Raises TierRefusedError (also for a state that must stay here), TierLostError,
+        UpstreamError."""
+        return self._generate(state, attempt)
+
+    async def cancel(self, attempt: str) -> None:
+        """Stop the answer at the control plane; unknown attempts are ignored."""
+        if sid := self._streams.pop(attempt, ""):
+            task = asyncio.create_task(self._delete(sid), name=f"cancel-{sid}")
+            self._cancels.add(task)
+            task.add_done_callback(self._cancels.discard)
+
+    async def settle(self) -> None:
+        """Wait for cancellations that are under way."""
+        await asyncio.gather(*self._cancels)
+
+    async def _generate(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
+        if state.local_only:
+            raise TierRefusedError(
+                "This request may not leave the device", where=self.name, remedy="answer it on the device"
+            )
+        self._running += 1
+        try:
+            async with self._http.stream(
+                "POST", f"{self._base}/v1/chat/completions", json=self._body(state), headers=self._headers
+            ) as response:
+                await self._check(response)
+                self._streams[attempt] = response.headers.get("x-edgewise-stream-id", "")
+                async for chunk in _chunks(response.aiter_bytes(), len(state.output_ids)):
+                    if chunk.finish:
+                        self._streams.pop(attempt, None)
+                    yield chunk
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            raise TierLostError(
+                f"The control plane cannot be reached: {type(error).__name__}",
+                where=self._base,
+                remedy="check the link; the device can answer by itself",
+            ) from error
+        finally:
+            self._running -= 1
+            await self.cancel(attempt)
+
+    async def _delete(self, sid: str) -> None:
+        try:
+            await self._http.delete(f"{self._base}/v1/streams/{sid}", headers=self._headers, timeout=CANCEL_TIMEOUT_S)
+        except httpx.HTTPError as error:
+            logger.info("a cloud answer could not be cancelled: %s", type(error).__name__, extra={"stream": sid})
+
+    async def _check(self, response: httpx.Response) -> None:
+        if response.status_code == 200:
+            return
+        told = _error_message((await response.aread())[: ERROR_BODY_MAX_CHARS * 4])
+        kind = TierRefusedError if response.status_code in _REFUSALS else UpstreamError
+        raise kind(f"The control plane answered HTTP {response.status_code}: {told}", where=self._base)
+
+    def _body(self, state: GenerationState) -> dict[str, Any]:
+        sampling = state.sampling
+        return {
+            "model": self._model,
+            "messages": [{"role": message.role, "content": message.content} for message in state.messages],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_tokens": state.budget,
+            "seed": state.seed,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
+            "min_p": sampling.min_p,
+            "frequency_penalty": sampling.frequency_penalty,
+            "presence_penalty": sampling.presence_penalty,
+            "logit_bias": {str(token): bias for token, bias in sampling.logit_bias.items()},
+            "stop": list(state.stops),
+            "edgewise": {"mode": "cloud"},
+        }
+
+
+async def _chunks(blocks: AsyncIterator[bytes], n0: int) -> AsyncIterator[Chunk]:
+    """Text chunks, then one with the finish and the usage, which arrives after it."""
+    parser = SseParser()
+    finish: Finish | None = None
+    usage: Usage | None = None
+    async for block in blocks:
+        for found in parser.feed(block):
+            if found.data == "[DONE]":
+                continue
+            event = _parse(found.data)
+            usage = Usage(event.usage.prompt_tokens, event.usage.completion_tokens) if event.usage else usage
+            for choice in event.choices[:1]:
+                if choice.delta.content:
+                    yield Chunk(n0, (), choice.delta.content)
+                if choice.finish_reason is not None:
+                    finish = _FINISHES.get(choice.finish_reason, "stop")
+    if finish is None:
+        raise TierLostError("The control plane's answer broke off", remedy="the device can go on by itself")
+    yield Chunk(n0, (), "", finish, usage)
+
+
+def _parse(data: str) -> _Event:
+    try:
+        event = _decode_event(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UpstreamError(f"The control plane sent an event that is no chat chunk: {error}") from error
+    if event.error is not None:
+        raise UpstreamError(f"The control plane reported an error: {event.error.message[:ERROR_BODY_MAX_CHARS]}")
+    return event
+
+
+def _error_message(body: bytes) -> str:
+    try:
+        event = _decode_event(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return body.decode("utf-8", errors="replace")[:ERROR_BODY_MAX_CHARS]
+    return event.error.message[:ERROR_BODY_MAX_CHARS] if event.error else ""
+
+
+def new_http_client(url: str, transport: Callable[[], httpx.AsyncBaseTransport] | None = None) -> httpx.AsyncClient:
+    """A client for the control plane: proxies of the environment are used unless it runs on this machine."""
+    local = urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
+    timeout = httpx.Timeout(None, connect=CONNECT_TIMEOUT_S)
+    return httpx.AsyncClient(timeout=timeout, trust_env=not local, transport=transport() if transport else None)

@@ -1,0 +1,165 @@
+"""DeviceHost: the device's side of answering. Facts and tiers of this device, its policy, and records without text."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge_agent.telemetry.sources import DeviceFacts
+from edgewise.api.host import Admission, Caller, Facts, Family
+from edgewise.dialects.chat import ChatRequest
+from edgewise.routing.plan import TierSource
+from edgewise.routing.runner import Outcome
+from edgewise.routing.tier import Tier, TierKind
+from edgewise.wire.errors import UnauthenticatedError, UnknownModelError
+from edgewise.wire.frames import Scalar, TelemetryRecord
+from policies import FACTS, Decision, Policy
+
+DECISION_KIND, ANSWER_KIND = "decision", "answer"
+LABEL_MAX_CHARS = 80
+TENANT, USER_TIER = "device", "standard"
+_OWN_WORDS = frozenset(
+    {"device.id", "device.model_version", "request.model", "request.tenant", "request.user_tier", "request.origin"}
+)
+"""Facts of free text that the agent itself wrote; those of the client are not in the list."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """What is known of the control plane at this moment. `rtt_ms` None: not measured."""
+
+    online: bool = False
+    rtt_ms: float | None = None
+
+
+class DeviceHost:
+    """Implements edgewise.api.host.Host for apps on this device.
+
+    `record` keeps a telemetry record; `link` and `device_facts` are asked for every request and must be quick. With a
+    `local_key` every app must show it; without one, apps that send different keys cannot see each other's streams.
+    """
+
+    origin = "device"
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        edge: Tier,
+        cloud: Tier | None,
+        families: Mapping[str, Family],
+        policy: Callable[[], Policy],
+        link: Callable[[], Link],
+        device_facts: Callable[[], DeviceFacts],
+        record: Callable[[TelemetryRecord], object],
+        local_key: str = "",
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._name = name
+        self._edge = edge
+        self._cloud = cloud
+        self._families = families
+        self._policy = policy
+        self._link = link
+        self._device_facts = device_facts
+        self._record = record
+        self._local_key = local_key
+        self._now = now
+
+    def authenticate(self, authorization: str) -> Caller:
+        key = authorization.removeprefix("Bearer ").strip()
+        if self._local_key and not hmac.compare_digest(key.encode(), self._local_key.encode()):
+            raise UnauthenticatedError(
+                "The key is not this device's local key",
+                where="header authorization",
+                remedy="send the key that the agent was started with",
+            )
+        owner = hashlib.sha256(key.encode()).hexdigest()[:16]
+        return Caller(f"local-{owner}", TENANT, USER_TIER, self._name)
+
+    def models(self) -> list[str]:
+        return list(self._families)
+
+    def family(self, model: str) -> Family:
+        if model not in self._families:
+            raise UnknownModelError(
+                f"There is no model {model[:80]!r} on this device",
+                where="model",
+                expected=f"one of {', '.join(self._families)}",
+                remedy="ask GET /v1/models",
+            )
+        return self._families[model]
+
+    def facts(self, caller: Caller, request: ChatRequest) -> dict[str, Any]:
+        link, load = self._link(), self._edge.load()
+        facts: dict[str, Any] = {
+            "device.id": self._name,
+            "device.present": True,
+            "device.online": link.online,
+            "device.model_version": self._edge.capabilities.model_version,
+            "device.queue_depth": load.running + load.queued,
+            "cloud.available": link.online and self._cloud is not None,
+        }
+        if load.tokens_per_s:
+            facts["device.tokens_per_s"] = load.tokens_per_s
+        if link.rtt_ms is not None:
+            facts["device.rtt_ms"] = link.rtt_ms
+        return facts | self._device_facts()
+
+    def decide(self, facts: Facts) -> Decision:
+        return self._policy().decide(facts)
+
+    def tiers(self, caller: Caller, request: ChatRequest) -> TierSource:
+        return self.source
+
+    def source(self, kind: TierKind) -> list[Tier]:
+        """The tiers of a kind that can be asked at this moment."""
+        if kind == "edge":
+            return [self._edge]
+        return [self._cloud] if self._cloud is not None and self._link().online else []
+
+    def decided(self, admission: Admission) -> None:
+        """A decision travels without text: values of the table of facts, and the policy's own words."""
+        decision = admission.decision
+        values = without_text(admission.facts) | {
+            "stream": admission.sid,
+            "mode": str(decision.mode),
+            "rule": decision.rule_id[:LABEL_MAX_CHARS],
+            "policy": decision.policy_digest,
+            "clamped": bool(decision.clamped_by),
+        }
+        self._record(TelemetryRecord(self._now(), DECISION_KIND, values))
+
+    def finished(self, admission: Admission, outcome: Outcome) -> None:
+        timings = outcome.timings
+        values: dict[str, Scalar] = {
+            "stream": admission.sid,
+            "finish": outcome.finish,
+            "tier": (outcome.tiers[-1] if outcome.tiers else "")[:LABEL_MAX_CHARS],
+            "tiers": len(outcome.tiers),
+            "error_code": outcome.failures[-1].info().code if outcome.failures else "",
+            "prompt_tokens": outcome.usage.prompt_tokens,
+            "completion_tokens": outcome.usage.completion_tokens,
+            "waste_tokens": timings.waste_tokens,
+            "first_token_s": timings.first_token_s,
+            "total_s": timings.total_s,
+        }
+        self._record(TelemetryRecord(self._now(), ANSWER_KIND, values))
+
+
+def without_text(facts: Facts) -> dict[str, Scalar]:
+    """The facts that cannot carry words of a client: numbers, switches, words of an enumeration, and our own names."""
+    return {name: value for name, value in facts.items() if _is_safe(name, value)}
+
+
+def _is_safe(name: str, value: object) -> bool:
+    spec = FACTS.get(name)
+    if spec is None:
+        return False
+    if isinstance(value, bool | int | float):
+        return True
+    return isinstance(value, str) and (value in spec.enum or (name in _OWN_WORDS and len(value) <= LABEL_MAX_CHARS))

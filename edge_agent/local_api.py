@@ -1,0 +1,91 @@
+"""The device's own OpenAI-compatible endpoint, for apps on this device: routes, and a guard against web pages.
+
+What an answer is and how it is made lives in edgewise/api; here is only the way to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from edgewise import __version__
+from edgewise.api.asgi import Receive, Scope, Send, header, send_body, send_error
+from edgewise.api.chat import ChatCompletions
+from edgewise.api.models import Models
+from edgewise.api.service import AnswerService
+from edgewise.api.streams import Streams
+from edgewise.wire.errors import EdgewiseError, ForbiddenError, NotFoundError
+
+Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
+Health = Callable[[], dict[str, Any]]
+
+_STREAMS = "/v1/streams/"
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class LocalApi:
+    """The ASGI app. `health` gives the body of GET /healthz."""
+
+    def __init__(self, service: AnswerService, health: Health) -> None:
+        self._health = health
+        self._streams: Endpoint = Streams(service)
+        self._routes: dict[tuple[str, str], Endpoint] = {
+            ("POST", "/v1/chat/completions"): ChatCompletions(service),
+            ("GET", "/v1/models"): Models(service),
+            ("GET", "/healthz"): self._alive,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        try:
+            refuse_web_pages(scope)
+            endpoint = self._find(scope)
+        except EdgewiseError as error:
+            await send_error(send, error.info())
+            return
+        await endpoint(scope, receive, send)
+
+    def _find(self, scope: Scope) -> Endpoint:
+        method, path = scope["method"], scope["path"]
+        sid = path.removeprefix(_STREAMS)
+        if path.startswith(_STREAMS) and sid and "/" not in sid and method in ("GET", "DELETE"):
+            scope["path_params"] = {"sid": sid}
+            return self._streams
+        if endpoint := self._routes.get((method, path)):
+            return endpoint
+        known = ", ".join(" ".join(route) for route in self._routes)
+        raise NotFoundError(
+            f"There is no {method} {path[:120]} on this device",
+            where="request",
+            expected=f"{known}, GET or DELETE {_STREAMS}<id>",
+        )
+
+    async def _alive(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_body(send, 200, msgspec.json.encode({"status": "ok", "version": __version__, **self._health()}))
+
+
+def refuse_web_pages(scope: Scope) -> None:
+    """A page from the internet must not talk to this device through its user's browser (DNS rebinding, form posts).
+
+    Raises ForbiddenError unless Host, and Origin where there is one, name this machine.
+    """
+    origin = header(scope, b"origin")
+    named = [_hostname(f"//{header(scope, b'host')}"), *([_hostname(origin)] if origin else [])]
+    if not all(name in _LOOPBACK for name in named):
+        raise ForbiddenError(
+            "This endpoint is for apps on this device",
+            where="headers host and origin",
+            expected="127.0.0.1 or localhost",
+            remedy="ask the control plane instead",
+        )
+
+
+def _hostname(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

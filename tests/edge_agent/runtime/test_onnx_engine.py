@@ -1,0 +1,256 @@
+"""The ONNX engine on a real graph: exact resume, prefix reuse, fairness, refusals, and errors with names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edge_agent.runtime import OnnxEngine
+from edge_agent.runtime.engine import EngineOptions
+from edge_agent.runtime.session import CacheRow, Logits, OnnxGraph
+from edgewise.generation.state import GenerationState, Message
+from edgewise.generation.tokenizer import ChatTokenizer
+from edgewise.wire.errors import (
+    EdgewiseError,
+    MessageTooLongError,
+    TierRefusedError,
+    UnsupportedParameterError,
+)
+from edgewise.wire.manifest import Manifest
+from tests.edge_agent.runtime.drive import answer, ids_of, prompt_of, run_all, state
+from tests.edge_agent.tiny_model import write_tiny_model
+
+
+@pytest.fixture
+def engine(tiny_graph: OnnxGraph, tiny_manifest: Manifest) -> OnnxEngine:
+    return OnnxEngine(tiny_manifest, tiny_graph, EngineOptions(slots=2, max_queue=3))
+
+
+@pytest.fixture(scope="module")
+def tiny_graph(tiny_dir: Path) -> OnnxGraph:
+    return OnnxGraph(tiny_dir / "model.onnx")
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_resumed_answer_is_the_undisturbed_one_wherever_it_is_cut(engine: OnnxEngine, temperature: float) -> None:
+    whole = answer(engine, state(temperature=temperature, max_tokens=40))
+    assert len(whole) == 40 and len(set(whole)) > 5
+    for cut in range(len(whole) + 1):
+        fresh = prompt_of(70)
+        resumed = state(fresh, temperature=temperature, max_tokens=40, output_ids=whole[:cut])
+        assert answer(engine, resumed) == whole, f"cut at {cut}"
+
+
+def test_a_fresh_engine_resumes_exactly_too(tiny_dir: Path, engine: OnnxEngine) -> None:
+    whole = answer(engine, state(130, max_tokens=30))
+    other = OnnxEngine.load(tiny_dir)
+    assert other.numerics_id == engine.numerics_id
+    assert answer(other, state(130, max_tokens=30, output_ids=whole[:17])) == whole
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_the_reference_model_resumes_exactly(temperature: float) -> None:
+    directory = Path(__file__).parents[3] / "reference_models" / "edge"
+    ids = ChatTokenizer.load(directory).encode_chat([Message("user", "What is the capital of France? 你好")])
+    given = state(ids * 4, max_tokens=30, temperature=temperature)
+    whole = answer(OnnxEngine.load(directory), given)
+    engine = OnnxEngine.load(directory)
+    for cut in range(0, 30, 7):
+        assert answer(engine, msgspec.structs.replace(given, output_ids=whole[:cut])) == whole
+
+
+def test_answers_do_not_depend_on_the_company_they_run_in(engine: OnnxEngine) -> None:
+    given = {f"a{n}": state(prompt_of(30 + 45 * n, seed=n), seed=n, max_tokens=20) for n in range(5)}
+    alone = {name: answer(engine, one) for name, one in given.items()}
+    for name in ("a0", "a1", "a2"):
+        engine.submit(name, given[name])
+    early = engine.step()
+    for name in ("a3", "a4"):
+        engine.submit(name, given[name])
+    together = run_all(engine)
+    for output in reversed(early):
+        together[output.attempt].insert(0, output)
+    assert {name: ids_of(outputs) for name, outputs in together.items()} == alone
+
+
+def test_the_next_turn_reuses_whole_chunks_and_says_the_same(tiny_dir: Path, engine: OnnxEngine) -> None:
+    first = prompt_of(200)
+    said = answer(engine, state(first))
+    second = first + said + prompt_of(20, seed=9)
+    warm = answer(engine, state(second))
+    assert engine.reused_tokens == 192
+    assert engine.stats().prompt_tokens == 200 + len(second) - 192
+    assert warm == answer(OnnxEngine.load(tiny_dir), state(second))
+
+
+@pytest.mark.parametrize(("prompt", "reused"), [(64, 0), (65, 64), (128, 64), (129, 128)])
+def test_the_last_chunk_is_always_read_again_for_its_logits(engine: OnnxEngine, prompt: int, reused: int) -> None:
+    first = answer(engine, state(prompt, max_tokens=4))
+    assert answer(engine, state(prompt, max_tokens=4)) == first
+    assert engine.reused_tokens == reused
+
+
+def test_a_prompt_that_was_cancelled_in_mid_prefill_leaves_only_what_was_read(engine: OnnxEngine) -> None:
+    engine.submit("gone", state(300))
+    engine.step()
+    engine.step()
+    engine.cancel("gone")
+    engine.check_integrity()
+    assert engine.stats().running == 0 and run_all(engine) == {}
+    assert len(answer(engine, state(300, max_tokens=3))) == 3
+    assert engine.reused_tokens == 128
+
+
+def test_cancel_frees_the_row_and_forgets_the_queue(engine: OnnxEngine) -> None:
+    for name in ("a", "b", "c"):
+        engine.submit(name, state())
+    engine.step()
+    engine.cancel("c")
+    engine.cancel("a")
+    engine.cancel("never heard of")
+    assert set(run_all(engine)) == {"b"}
+
+
+def test_a_long_prompt_does_not_hold_up_running_answers(engine: OnnxEngine) -> None:
+    engine.submit("short", state(10, max_tokens=30))
+    engine.step()
+    engine.submit("long", state(400, max_tokens=2))
+    steps = [{output.attempt for output in engine.step()} for _ in range(6)]
+    assert all("short" in step for step in steps) and not any("long" in step for step in steps)
+
+
+def test_end_of_sequence_is_a_finish_and_no_token(engine: OnnxEngine) -> None:
+    whole = answer(engine, state(temperature=0.0, max_tokens=12))
+    engine.submit("x", state(temperature=0.0, max_tokens=12, eos_ids=(whole[4],)))
+    outputs = run_all(engine)["x"]
+    first = whole.index(whole[4])
+    assert ids_of(outputs) == whole[:first]
+    assert outputs[-1].finish == "stop" and outputs[-1].ids == ()
+
+
+def test_the_budget_ends_an_answer_with_its_last_token(engine: OnnxEngine) -> None:
+    engine.submit("x", state(max_tokens=3))
+    outputs = run_all(engine)["x"]
+    assert [(len(output.ids), output.finish) for output in outputs] == [(1, None), (1, None), (1, "length")]
+
+
+def test_an_answer_that_has_nothing_left_ends_at_once(engine: OnnxEngine) -> None:
+    engine.submit("x", state(max_tokens=2, output_ids=(5, 6)))
+    assert [(output.ids, output.finish) for output in run_all(engine)["x"]] == [((), "length")]
+
+
+def test_a_full_context_ends_the_answer_by_length(tiny_graph: OnnxGraph, tiny_manifest: Manifest) -> None:
+    engine = OnnxEngine(tiny_manifest, tiny_graph, EngineOptions(context_tokens=80))
+    engine.submit("x", state(70, max_tokens=500))
+    outputs = run_all(engine)["x"]
+    assert len(ids_of(outputs)) == 10 and outputs[-1].finish == "length"
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        (state(513), MessageTooLongError),
+        (state(()), MessageTooLongError),
+        (state(grammar="root ::= x"), UnsupportedParameterError),
+        (state((1, 259)), UnsupportedParameterError),
+        (state((1, -1)), UnsupportedParameterError),
+        (state(output_ids=(10_000,)), UnsupportedParameterError),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(
+    engine: OnnxEngine, given: GenerationState, error: type[EdgewiseError]
+) -> None:
+    with pytest.raises(error) as raised:
+        engine.submit("x", given)
+    assert raised.value.expected and raised.value.remedy
+    assert engine.stats().queued == 0
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back(engine: OnnxEngine) -> None:
+    for name in "abc":
+        engine.submit(name, state())
+    with pytest.raises(TierRefusedError) as raised:
+        engine.submit("d", state())
+    assert raised.value.retry_after_s
+
+
+def test_stats_count_tokens_speed_and_cache(tiny_dir: Path, tiny_manifest: Manifest) -> None:
+    ticks = iter(range(1000))
+    graph = OnnxGraph(tiny_dir / "model.onnx")
+    engine = OnnxEngine(tiny_manifest, graph, EngineOptions(slots=1), lambda: float(next(ticks)))
+    assert engine.stats().kv_bytes == 0
+    answer(engine, state(70, max_tokens=8))
+    stats = engine.stats()
+    assert (stats.prompt_tokens, stats.output_tokens, stats.slots) == (70, 8, 1)
+    assert stats.tokens_per_s == 1.0
+    assert stats.kv_bytes == 2 * 2 * 2 * 16 * 4 * 512  # key and value · layers · kv heads · width · float32 · capacity
+
+
+@pytest.mark.parametrize("variant", [{"positions": True}, {"all_rows": True}])
+def test_every_export_variant_gives_the_same_answer(
+    tmp_path: Path, engine: OnnxEngine, variant: dict[str, bool]
+) -> None:
+    write_tiny_model(tmp_path, **variant)
+    assert answer(OnnxEngine.load(tmp_path), state(150)) == answer(engine, state(150))
+
+
+class RecordingGraph(OnnxGraph):
+    """Its rows write down every call: how many ids were fed, and the bits of the logits that came back."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.calls: list[tuple[int, bytes]] = []
+
+    def new_row(self, capacity: int) -> CacheRow:
+        return RecordingRow(self, capacity)
+
+
+class RecordingRow(CacheRow):
+    def __init__(self, graph: RecordingGraph, capacity: int) -> None:
+        super().__init__(graph, capacity)
+        self._calls = graph.calls
+
+    def forward(self, ids: Sequence[int]) -> Logits:
+        logits = super().forward(ids)
+        self._calls.append((len(ids), logits.tobytes()))
+        return logits
+
+
+def test_a_resumed_answer_makes_the_same_calls_with_the_same_bits(tiny_dir: Path, tiny_manifest: Manifest) -> None:
+    graph = RecordingGraph(tiny_dir / "model.onnx")
+    whole = answer(OnnxEngine(tiny_manifest, graph), state(100, max_tokens=40))
+    undisturbed = list(graph.calls)
+    assert [fed for fed, _ in undisturbed[:3]] == [64, 36, 1]
+    for cut in (0, 1, 15, 16, 17, 33, 39):
+        graph.calls.clear()
+        answer(OnnxEngine(tiny_manifest, graph), state(100, max_tokens=40, output_ids=whole[:cut]))
+        assert graph.calls == undisturbed, f"cut at {cut}"
+
+
+class FaultyRow(CacheRow):
+    """Fails as a broken kernel would whenever it is fed `poison`."""
+
+    poison = 77
+
+    def forward(self, ids: Sequence[int]) -> Logits:
+        if self.poison in ids:
+            raise RuntimeError("kernel fault")
+        return super().forward(ids)
+
+
+class FaultyGraph(OnnxGraph):
+    def new_row(self, capacity: int) -> CacheRow:
+        return FaultyRow(self, capacity)
+
+
+@pytest.mark.parametrize("where", ["prompt", "replay"])
+def test_a_broken_sequence_ends_alone(tiny_dir: Path, tiny_manifest: Manifest, where: str) -> None:
+    engine = OnnxEngine(tiny_manifest, FaultyGraph(tiny_dir / "model.onnx"))
+    engine.submit("good", state((5, 6, 7), max_tokens=3))
+    engine.submit("bad", state((5, 77), max_tokens=3) if where == "prompt" else state((5, 6), output_ids=(8, 77)))
+    seen = run_all(engine)
+    assert [output.error for output in seen["bad"]] == ["The edge engine failed on this answer: kernel fault"]
+    assert len(ids_of(seen["good"])) == 3
