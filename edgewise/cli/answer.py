@@ -1,0 +1,138 @@
+"""One streamed answer as a client sees it: a pure fold over SSE events, and a reader that survives broken connections.
+
+After a break it goes on from the cursor of the last event (`GET /v1/streams/{id}`), so no text is lost or doubled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgewise.cli.connection import api_error, unreachable
+from edgewise.dialects.sse import Event, SseParser
+
+if TYPE_CHECKING:
+    import httpx
+
+TRIES = 8
+PAUSE_S = 0.2
+PAUSE_MAX_S = 2.0
+STREAM_HEADER = "x-edgewise-stream-id"
+
+
+@dataclass
+class Answer:
+    """What is known of an answer so far. `about` is the `edgewise` field, the latest value of each name."""
+
+    sid: str = ""
+    cursor: str = ""
+    text: str = ""
+    finish: str = ""
+    done: bool = False
+    tiers: list[str] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def fold(self, event: Event) -> str:
+        """Take one event in; returns the text that it adds. Raises RemoteError for an error in the stream."""
+        if event.data == "[DONE]":
+            self.done = True
+            return ""
+        chunk = msgspec.json.decode(event.data)
+        if "error" in chunk:
+            raise api_error(200, event.data.encode())
+        self.cursor = event.id or self.cursor
+        self._learn(chunk.get("edgewise") or {})
+        added = ""
+        for choice in chunk.get("choices") or []:
+            added += choice.get("delta", {}).get("content") or ""
+            self.finish = choice.get("finish_reason") or self.finish
+        self.text += added
+        return added
+
+    def _learn(self, about: dict[str, Any]) -> None:
+        self.sid = about.get("stream") or self.sid
+        tier = about.get("tier")
+        if tier and tier not in self.tiers[-1:]:
+            self.tiers.append(tier)
+        if warning := about.get("warning"):
+            self.warnings.append(str(warning.get("message", "")))
+        self.about |= {name: value for name, value in about.items() if name != "warning"}
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Tokens after the first over the time after the first, as the control plane timed them."""
+        tokens, first, total = (self.about.get(name) for name in ("tokens", "first_token_ms", "total_ms"))
+        if not tokens or tokens < 2 or first is None or total is None or total <= first:
+            return None
+        return float((tokens - 1) * 1000 / (total - first))
+
+
+class AnswerReader:
+    """Reads one answer to its end. `pause` waits between tries to come back."""
+
+    def __init__(
+        self, client: httpx.Client, *, tries: int = TRIES, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._client, self._tries, self._pause = client, tries, pause
+        self.answer = Answer()
+
+    def read(self, body: dict[str, Any]) -> Iterator[str]:
+        """Ask, and yield text as it comes. Raises RemoteError, UnreachableError."""
+        failures = 0
+        opened = self._ask(body)
+        while not self.answer.done:
+            before = self.answer.cursor
+            why = yield from self._read_one(opened)
+            if self.answer.done:
+                return
+            failures = 1 if self.answer.cursor != before else failures + 1
+            if not self.answer.sid or failures > self._tries:
+                raise unreachable(str(self._client.base_url), why)
+            self._pause(min(PAUSE_S * 2 ** (failures - 1), PAUSE_MAX_S))
+            opened = self._resume()
+
+    def _ask(self, body: dict[str, Any]) -> AbstractContextManager[httpx.Response]:
+        return self._client.stream("POST", "/v1/chat/completions", json={**body, "stream": True})
+
+    def _resume(self) -> AbstractContextManager[httpx.Response]:
+        headers = {"Last-Event-ID": self.answer.cursor} if self.answer.cursor else {}
+        return self._client.stream("GET", f"/v1/streams/{self.answer.sid}", headers=headers)
+
+    def _read_one(self, opened: AbstractContextManager[httpx.Response]) -> Generator[str, None, str]:
+        """Read one connection to its end; returns why it ended early."""
+        import httpx
+
+        parser = SseParser()
+        try:
+            with opened as response:
+                self.answer.sid = response.headers.get(STREAM_HEADER, self.answer.sid)
+                if _try_again(response) and self.answer.cursor:
+                    return f"status {response.status_code}"
+                if response.is_error:
+                    raise api_error(response.status_code, response.read())
+                self.answer.done = response.status_code == httpx.codes.NO_CONTENT
+                for block in response.iter_raw():
+                    for event in parser.feed(block):
+                        yield self.answer.fold(event)
+        except httpx.TransportError as error:
+            return str(error) or type(error).__name__
+        return "the connection ended"
+
+
+def _try_again(response: httpx.Response) -> bool:
+    return response.status_code in {502, 503, 504}
+
+
+def cancel(client: httpx.Client, sid: str) -> dict[str, Any]:
+    """Stop an answer; what the API says of it. Raises RemoteError."""
+    response = client.delete(f"/v1/streams/{sid}")
+    if response.is_error:
+        raise api_error(response.status_code, response.content)
+    found: dict[str, Any] = response.json()
+    return found

@@ -1,0 +1,81 @@
+"""Which children a configuration makes, with which command lines; nothing is started here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgewise.local.log_server import ADDRESS_FILE
+from edgewise.local.models import ModelDirectory
+from edgewise.local.shell import ChildSpec
+from edgewise.local.stack import Models, StackConfig, run_stack, stack_children
+from edgewise.wire.errors import ModelMissingError
+
+MODELS = Models(ModelDirectory("small", Path("models/edge")), ModelDirectory("large", Path("models/cloud")))
+
+
+def children(models: Models = MODELS, **settings: object) -> dict[str, ChildSpec]:
+    config = StackConfig(**settings)  # type: ignore[arg-type]
+    return {child.rules.name: child for child in stack_children(config, models)}
+
+
+def test_the_whole_stack_in_start_order(tmp_path: Path) -> None:
+    found = children(data_dir=tmp_path)
+    assert list(found) == ["token-log", "control", "worker-0", "edge-0"]
+    assert [child.rules.needs for child in found.values()] == [(), ("token-log",), ("control",), ("control",)]
+
+
+def test_a_log_server_of_yours_is_not_launched(tmp_path: Path) -> None:
+    found = children(data_dir=tmp_path, log_url="redis://me:secret@host/0")
+    assert "token-log" not in found
+    assert found["control"].rules.needs == ()
+
+
+def test_addresses_go_by_environment_so_that_no_password_shows_in_a_process_list(tmp_path: Path) -> None:
+    control = children(data_dir=tmp_path, log_url="redis://u:secret@h/0", database_url="postgresql://u:secret@h/d")[
+        "control"
+    ]
+    assert "secret" not in " ".join(control.command())
+    assert control.environ() == {
+        "EDGEWISE_LOG_URL": "redis://u:secret@h/0",
+        "EDGEWISE_DATABASE_URL": "postgresql://u:secret@h/d",
+    }
+
+
+def test_the_embedded_log_s_address_is_read_at_each_start(tmp_path: Path) -> None:
+    control = children(data_dir=tmp_path)["control"]
+    (tmp_path / ADDRESS_FILE).write_text("unix:///somewhere/new")
+    assert control.environ() == {"EDGEWISE_LOG_URL": "unix:///somewhere/new"}
+
+
+def test_options_reach_the_children(tmp_path: Path) -> None:
+    found = children(data_dir=tmp_path, port=9000, throttle_edge_tokens_per_s=7.0, device_facts=Path("facts.json"))
+    control, agent = " ".join(found["control"].command()), " ".join(found["edge-0"].command())
+    assert "--port 9000" in control
+    assert "--model small=models/edge --model large=models/cloud" in control
+    assert "--url http://127.0.0.1:9000" in agent
+    assert "--local-port 9001" in agent
+    assert "--label shared=true" in agent
+    assert "--throttle 7.0" in agent
+    assert "--device-facts facts.json" in agent
+    assert "--throttle" not in " ".join(found["worker-0"].command())
+
+
+def test_a_tier_may_be_left_out(tmp_path: Path) -> None:
+    assert list(children(Models(None, None), data_dir=tmp_path)) == ["token-log", "control"]
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("127.0.0.1", "http://127.0.0.1:8080"), ("0.0.0.0", "http://127.0.0.1:8080"), ("::1", "http://[::1]:8080")],
+)
+def test_the_address_is_one_that_this_machine_can_reach(host: str, url: str) -> None:
+    assert StackConfig(host=host).base_url == url
+
+
+async def test_a_missing_model_stops_it_before_anything_is_written(tmp_path: Path) -> None:
+    config = StackConfig(data_dir=tmp_path / "data", edge_model=tmp_path / "none")
+    with pytest.raises(ModelMissingError):
+        await run_stack(config, lambda event: None)
+    assert not config.data_dir.exists()

@@ -1,0 +1,1 @@
+"""Checks of the house itself: what each extra brings, alone."""
