@@ -1,0 +1,98 @@
+"""Tiers are killed in mid-answer. The text goes on, nothing is lost or doubled, and there is one end."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from benchmarks.stack import Stack
+from tests.system.reading import ENDLESS, Reading, ask, replay
+
+pytestmark = pytest.mark.system
+TOKENS = 90
+
+
+def kill_when(stack: Stack, plan: list[tuple[int, str]]) -> Callable[[Reading], None]:
+    """SIGKILL each child of the plan once that many chunks have come."""
+    left = list(plan)
+
+    def on_chunk(seen: Reading) -> None:
+        if left and len(seen.chunks) >= left[0][0]:
+            os.kill(stack.pid(left.pop(0)[1]), signal.SIGKILL)
+
+    return on_chunk
+
+
+def whole(stack: Stack, reading: Reading) -> None:
+    """One end, no error, and the log says exactly what the client saw."""
+    assert reading.errors == []
+    assert reading.finishes == ["length"]
+    assert reading.done == 1
+    sequence = [int(cursor.split("/")[1]) for cursor in reading.cursors]
+    assert sorted(sequence) == sequence
+    assert reading.chunks[-1]["edgewise"]["tokens"] == TOKENS
+    again = replay(stack, reading.sid)
+    assert again == reading
+
+
+def test_the_edge_agent_and_then_the_cloud_worker_die(slow_stack: Stack) -> None:
+    harm = kill_when(slow_stack, [(12, "edge-0"), (30, "worker-0")])
+    reading = ask(slow_stack, harm, max_tokens=TOKENS, edgewise={"mode": "prefer-edge"}, temperature=0, **ENDLESS)
+    assert reading.tiers[:2] == ["edge:edge-0", "cloud:worker-0"]
+    assert len(reading.tiers) == 3
+    whole(slow_stack, reading)
+
+
+def test_cloud_to_cloud_greedy_equals_the_undisturbed_answer(slow_stack: Stack) -> None:
+    wish: dict[str, Any] = {"max_tokens": TOKENS, "temperature": 0, "edgewise": {"mode": "cloud"}} | ENDLESS
+    undisturbed = ask(slow_stack, **wish)
+    with second_worker(slow_stack) as second:
+        pids = {"cloud:worker-0": slow_stack.pid("worker-0"), "cloud:worker-1": second.pid}
+        killed: list[str] = []
+
+        def kill_the_speaker(seen: Reading) -> None:
+            if not killed and len(seen.chunks) >= 20:
+                killed.append(seen.tiers[-1])
+                os.kill(pids[killed[0]], signal.SIGKILL)
+
+        reading = ask(slow_stack, kill_the_speaker, **wish)
+    assert len(reading.tiers) == 2
+    assert reading.tiers[0] != reading.tiers[1]
+    assert reading.text == undisturbed.text
+    whole(slow_stack, reading)
+
+
+def test_the_only_tier_that_may_speak_comes_back(slow_stack: Stack) -> None:
+    """Mode edge has no other tier: the answer waits for the supervisor's restart, and goes on."""
+    wish: dict[str, Any] = {"max_tokens": TOKENS, "temperature": 0, "edgewise": {"mode": "edge"}} | ENDLESS
+    undisturbed = ask(slow_stack, **wish)
+    reading = ask(slow_stack, kill_when(slow_stack, [(15, "edge-0")]), **wish)
+    assert reading.tiers == ["edge:edge-0", "edge:edge-0"]
+    assert reading.text == undisturbed.text
+    whole(slow_stack, reading)
+
+
+@contextlib.contextmanager
+def second_worker(stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
+    """Another worker beside the stack's own, connected when the block begins."""
+    from edgewise.local.models import find_model
+
+    command = [sys.executable, "-m", "edgewise.cli.main", "worker", "--url", stack.base_url, "--name", "worker-1"]
+    command += ["--key-file", str(stack.data_dir / "keys.json"), "--model", str(find_model("cloud").path)]
+    command += ["--data-dir", str(stack.data_dir / "worker-1"), "--throttle", "40"]
+    with (stack.data_dir / "logs" / "worker-1.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            headers = {"authorization": f"Bearer {stack.keys['operator']}"}
+            while httpx.get(f"{stack.base_url}/admin/v1/nodes/worker-1", headers=headers).status_code != 200:
+                assert process.poll() is None, stack.log_tails()
+            yield process
+        finally:
+            process.kill()
+            process.wait()
