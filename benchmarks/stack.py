@@ -11,12 +11,16 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
+POLL_S = 0.1
 
 Event = dict[str, Any]
 
@@ -54,6 +58,15 @@ class Stack:
         if not found or event is None:
             raise RuntimeError(f"the stack did not do it: {self.events[-5:]}\n{self.log_tails()}")
         return event
+
+    def wait_for_node(self, node_id: str, process: subprocess.Popen[bytes]) -> None:
+        """Wait until a node that `process` runs is connected. Raises RuntimeError when the process ends first."""
+        headers = {"authorization": f"Bearer {self.keys['operator']}"}
+        with httpx.Client(base_url=self.base_url, headers=headers) as client:
+            while client.get(f"/admin/v1/nodes/{node_id}").status_code != 200:
+                if process.poll() is not None:
+                    raise RuntimeError(f"{node_id} ended with {process.returncode}\n{self.log_tails()}")
+                time.sleep(POLL_S)
 
     def log_tails(self) -> str:
         """The last lines of every log file."""

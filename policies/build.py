@@ -81,7 +81,8 @@ class _Builder:
     def _checked(self, expression: Expression, scope: Scope, expected: Type | None, rule_id: str) -> Typed:
         node, faults = parse(expression.text)
         tree, more = check(node, scope, expected)
-        for fault in [*faults, *more]:
+        first_at = {fault.span.start: fault for fault in reversed([*faults, *more])}  # one per place, the first told
+        for fault in first_at.values():
             self._tell(fault, expression, rule_id)
         return tree
 

@@ -35,7 +35,7 @@ class PolicyError(ValueError):
     """A document was refused. `problems` is never empty; str() is what a terminal shows."""
 
     def __init__(self, problems: Sequence[Problem], *, source: str = "", name: str = "policy") -> None:
-        self.problems: tuple[Problem, ...] = tuple(sorted(problems, key=lambda p: (p.line, p.column, p.code)))
+        self.problems: tuple[Problem, ...] = tuple(sorted(problems, key=lambda p: (p.line, p.column)))
         self.source = source
         self.name = name
         super().__init__(render(self.problems, source=source, name=name))

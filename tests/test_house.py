@@ -56,7 +56,8 @@ def docstring_fault(source: str) -> str:
     text = ast.get_docstring(ast.parse(source))
     if not text:
         return "" if not source.strip() else "no docstring"
-    return "" if len(text.splitlines()) <= DOCSTRING_LINES_MAX else f"docstring over {DOCSTRING_LINES_MAX} lines"
+    written = [line for line in text.splitlines() if line.strip()]
+    return "" if len(written) <= DOCSTRING_LINES_MAX else f"docstring over {DOCSTRING_LINES_MAX} lines"
 
 
 def test_every_python_file_opens_with_a_short_docstring() -> None:
@@ -150,6 +151,7 @@ def canonical(name: str) -> str:
         ("x = 1\n", "no docstring"),
         ('"""What lives here."""\n', ""),
         ("", ""),
+        ('"""What lives here.\n\n1\n2\n3\n\n4\n"""\n', ""),
         ('"""' + "line\n" * 6 + '"""\n', "docstring over 5 lines"),
     ],
 )

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from control_plane.decisions.records import Decided, Event, decided_values, finished_values
 from control_plane.decisions.repository import DecisionRepository
 
+
 async def write_batch(session: AsyncSession, events: Iterable[Event]) -> int:
     """Write events in the caller's transaction; safe to repeat. Returns how many ends had no decision to belong to."""
     merged = _merge(events)

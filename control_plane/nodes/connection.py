@@ -58,6 +58,11 @@ class NodeConnection:
         return self._session.phase == "live"
 
     @property
+    def node_id(self) -> str:
+        """Who it is; empty before hello."""
+        return self._session.hello.node_id if self._session.hello else ""
+
+    @property
     def hello(self) -> frames.Hello:
         """What the node said of itself. Raises SessionError before that."""
         if self._session.hello is None:

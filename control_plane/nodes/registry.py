@@ -232,10 +232,10 @@ class NodeRegistry:
 
     def leave(self, connection: NodeConnection) -> None:
         """Forget this connection; a newer one of the same node stays (compare and set)."""
-        for node_id, known in tuple(self._nodes.items()):
-            if known is connection:
-                del self._nodes[node_id]
-                del self._tiers[node_id]
+        node_id = connection.node_id
+        if self._nodes.get(node_id) is connection:
+            del self._nodes[node_id]
+            del self._tiers[node_id]
 
 
 def _busy_share(tier: NodeTier) -> tuple[float, str]:

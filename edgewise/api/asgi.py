@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qsl
@@ -74,12 +74,12 @@ async def send_error(send: Send, info: ErrorInfo, headers: Headers = ()) -> None
 
 
 async def send_stream(
-    receive: Receive, send: Send, frames: AsyncIterator[bytes], headers: Headers, first: bytes = b""
+    receive: Receive, send: Send, frames: AsyncGenerator[bytes, None], headers: Headers, first: bytes = b""
 ) -> None:
     """Stream `frames` as they come; stops quietly when the client hangs up (the answer itself goes on)."""
     await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
     pump = asyncio.create_task(_pump(send, frames, first))
-    gone = asyncio.create_task(_disconnected(receive))
+    gone = asyncio.create_task(disconnected(receive))
     try:
         await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
         if pump.done():
@@ -90,15 +90,16 @@ async def send_stream(
         await asyncio.gather(pump, gone, return_exceptions=True)
 
 
-async def _pump(send: Send, frames: AsyncIterator[bytes], first: bytes) -> None:
+async def _pump(send: Send, frames: AsyncGenerator[bytes, None], first: bytes) -> None:
     if first:
         await send({"type": "http.response.body", "body": first, "more_body": True})
-    async with aclosing(frames):  # type: ignore[type-var]
+    async with aclosing(frames):
         async for block in frames:
             await send({"type": "http.response.body", "body": block, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Returns when the client has hung up."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from edgewise.api.asgi import (
+    JSON,
     ClientGoneError,
     Headers,
     Receive,
     Scope,
     Send,
+    disconnected,
     header,
     read_body,
     send_body,
     send_error,
     send_stream,
 )
+from edgewise.api.host import Caller
 from edgewise.api.service import AnswerService
 from edgewise.dialects.chat import parse_chat_request
 from edgewise.dialects.openai_errors import error_json
@@ -26,6 +31,9 @@ from edgewise.dialects.sse import DONE, frame
 from edgewise.streams.entries import ErrorEntry, TokensEntry, decode_entry
 from edgewise.streams.log import Record
 from edgewise.wire.errors import EdgewiseError, ErrorInfo
+
+Records = AsyncGenerator[Record, None]
+T = TypeVar("T")
 
 
 class ChatCompletions:
@@ -44,34 +52,50 @@ class ChatCompletions:
         except EdgewiseError as error:
             await send_error(send, error.info())
             return
-        records = self._service.hub.follow(answer.sid, -1)
         respond = self._stream if request.stream else self._whole
-        await respond(answer, records, receive, send)
+        async with aclosing(self._service.hub.follow(answer.sid, -1)) as records:
+            await respond(caller, answer, records, receive, send)
 
-    async def _stream(self, answer: AnswerHeader, records: AsyncIterator[Record], receive: Receive, send: Send) -> None:
+    async def _stream(
+        self, caller: Caller, answer: AnswerHeader, records: Records, receive: Receive, send: Send
+    ) -> None:
         renderer = ChatRenderer(answer)
-        try:
-            error, head = await _until_token(records, renderer)
-        except EdgewiseError as failure:
-            error, head = failure.info(), b""
+        begun = await self._unless_gone(caller, answer, receive, _until_token(records, renderer))
+        if begun is None:
+            return
+        error, head = begun
         if error is not None:
             await send_error(send, error, answer_headers(answer))
             return
         await send_stream(receive, send, render_frames(records, renderer), answer_headers(answer), head)
 
-    async def _whole(self, answer: AnswerHeader, records: AsyncIterator[Record], receive: Receive, send: Send) -> None:
-        builder = CompletionBuilder(answer)
-        try:
-            async for record in records:
-                builder.add(record)
-        except EdgewiseError as failure:
-            builder.error = failure.info()
+    async def _whole(
+        self, caller: Caller, answer: AnswerHeader, records: Records, receive: Receive, send: Send
+    ) -> None:
+        builder = await self._unless_gone(caller, answer, receive, _complete(records, CompletionBuilder(answer)))
+        if builder is None:
+            return
         if builder.error is not None:
             await send_error(send, builder.error, answer_headers(answer))
         else:
-            await send_body(
-                send, 200, builder.body(), [(b"content-type", b"application/json"), *answer_headers(answer)]
-            )
+            await send_body(send, 200, builder.body(), [JSON, *answer_headers(answer)])
+
+    async def _unless_gone(
+        self, caller: Caller, answer: AnswerHeader, receive: Receive, work: Coroutine[Any, Any, T]
+    ) -> T | None:
+        """The outcome of `work`; None when the client hung up first. Nobody was told the stream's id then, so nobody
+        could ever read on: the answer is cancelled."""
+        working, gone = asyncio.create_task(work), asyncio.create_task(disconnected(receive))
+        try:
+            await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            await self._service.cancel(caller, answer.sid)
+            return None
+        finally:
+            working.cancel()
+            gone.cancel()
+            await asyncio.gather(working, gone, return_exceptions=True)
 
 
 def answer_headers(answer: AnswerHeader) -> Headers:
@@ -84,25 +108,36 @@ def answer_headers(answer: AnswerHeader) -> Headers:
     ]
 
 
-async def _until_token(records: AsyncIterator[Record], renderer: ChatRenderer) -> tuple[ErrorInfo | None, bytes]:
+async def _until_token(records: Records, renderer: ChatRenderer) -> tuple[ErrorInfo | None, bytes]:
     """Read on until it is known that the answer has begun: its frames so far, or the error that came instead."""
     head = b""
-    async for record in records:
-        entry = decode_entry(record.payload)
-        if isinstance(entry, ErrorEntry):
-            return entry.error, b""
-        head += renderer.render(record)
-        if isinstance(entry, TokensEntry):
-            break
+    try:
+        async for record in records:
+            entry = decode_entry(record.payload)
+            if isinstance(entry, ErrorEntry):
+                return entry.error, b""
+            head += renderer.render(record)
+            if isinstance(entry, TokensEntry):
+                break
+    except EdgewiseError as failure:
+        return failure.info(), b""
     return None, head
 
 
-async def render_frames(
-    records: AsyncIterator[Record], renderer: ChatRenderer, after: int = -1
-) -> AsyncIterator[bytes]:
+async def _complete(records: Records, builder: CompletionBuilder) -> CompletionBuilder:
+    """Fold the whole stream."""
+    try:
+        async for record in records:
+            builder.add(record)
+    except EdgewiseError as failure:
+        builder.error = failure.info()
+    return builder
+
+
+async def render_frames(records: Records, renderer: ChatRenderer, after: int = -1) -> AsyncGenerator[bytes, None]:
     """SSE bytes of every record beyond `after`; a log that fails in mid-stream ends in an in-band error, not a cut."""
     try:
-        async with aclosing(records):  # type: ignore[type-var]
+        async with aclosing(records):
             async for record in records:
                 block = renderer.render(record)
                 if record.seq > after:

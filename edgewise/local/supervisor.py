@@ -209,8 +209,6 @@ class Supervisor:
         return [Kill(child.rules.name)]
 
     def _spawn_due(self, now: float) -> list[Action]:
-        if self._stopping:
-            return []
         due = [child for child in self._children.values() if child.state is ChildState.WAITING and self._may_run(child)]
         for child in due:
             child.state, child.run, child.overdue = ChildState.STARTING, child.run + 1, ""

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from benchmarks.stack import Stack
@@ -89,9 +88,7 @@ def second_worker(stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
     with (stack.data_dir / "logs" / "worker-1.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            headers = {"authorization": f"Bearer {stack.keys['operator']}"}
-            while httpx.get(f"{stack.base_url}/admin/v1/nodes/worker-1", headers=headers).status_code != 200:
-                assert process.poll() is None, stack.log_tails()
+            stack.wait_for_node("worker-1", process)
             yield process
         finally:
             process.kill()

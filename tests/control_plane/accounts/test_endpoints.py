@@ -67,7 +67,7 @@ async def test_pages_follow_each_other_without_gap_or_double(admin: Admin) -> No
         await admin.client.post(URL, json={"name": f"key {number}", "roles": ["app"], "tenant": "acme"})
     seen: list[str] = []
     after: str | None = None
-    while True:
+    for _ in range(4):
         query = {"limit": "2", "tenant": "acme"} | ({"after": after} if after else {})
         page = (await admin.client.get(URL, params=query)).json()
         seen += [item["id"] for item in page["items"]]

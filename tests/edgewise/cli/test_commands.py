@@ -91,7 +91,9 @@ def test_a_key_and_an_address_may_be_given(api: FakeApi, command: Command, monke
     assert [asked.headers["authorization"] for asked in api.asked] == ["Bearer ek_env", "Bearer ek_given"]
 
 
-def test_an_answer_cannot_steer_the_terminal() -> None:
+def test_an_answer_cannot_steer_the_terminal(api: FakeApi, command: Command) -> None:
+    api.reply("POST", "/v1/chat/completions", stream((0, text_chunk("a\x1b[2Jb")), (0, "[DONE]")))
+    assert command("ask", "x").out == "a[2Jb\n"
     assert printable("a\x1b[2Jb\x07\n\tc\x9b你") == "a[2Jb\n\tc你"
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,6 +21,22 @@ from edgewise.local.valkey import (
     launch,
 )
 from edgewise.wire.errors import ConfigError, DataDirError, LogUnavailableError
+
+Start = Callable[..., ValkeyProcess]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """`launch`, and a stop for all that it launched, also when the test fails."""
+    servers: list[ValkeyProcess] = []
+
+    def launch_here(data_dir: Path, binary: Path | None = None) -> ValkeyProcess:
+        servers.append(launch(data_dir, binary=binary))
+        return servers[-1]
+
+    yield launch_here
+    for server in servers:
+        server.stop()
 
 
 def ask(server: ValkeyProcess, *words: str) -> bytes:
@@ -52,14 +69,14 @@ def test_its_files_are_for_this_user_only(valkey_server: ValkeyProcess) -> None:
     assert (valkey_server.folder / "valkey.log").exists()
 
 
-def test_what_was_stored_outlives_kill_stop_and_restart(tmp_path: Path) -> None:
-    server = launch(tmp_path)
+def test_what_was_stored_outlives_kill_stop_and_restart(start: Start, tmp_path: Path) -> None:
+    server = start(tmp_path)
     server.wait_ready()
     assert ask(server, "SET", "k", "1") == b"+OK\r\n"
     os.kill(server.pid, signal.SIGKILL)
     server.process.wait()
     assert not server.running
-    server = launch(tmp_path)
+    server = start(tmp_path)
     server.wait_ready()
     assert ask(server, "GET", "k") == b"$1\r\n1\r\n"
     server.stop()
@@ -67,20 +84,19 @@ def test_what_was_stored_outlives_kill_stop_and_restart(tmp_path: Path) -> None:
     assert server.process.returncode == 0
 
 
-def test_a_server_that_a_crash_left_behind_ends_before_the_next_one_opens_its_files(tmp_path: Path) -> None:
-    orphan = launch(tmp_path)
+def test_a_server_that_a_crash_left_behind_ends_before_the_next_one_starts(start: Start, tmp_path: Path) -> None:
+    orphan = start(tmp_path)
     orphan.wait_ready()
     ask(orphan, "SET", "k", "1")
-    heir = launch(tmp_path)
+    heir = start(tmp_path)
     heir.wait_ready()
     assert orphan.process.wait(5) == 0
     assert ask(heir, "GET", "k") == b"$1\r\n1\r\n"
-    heir.stop()
 
 
 @pytest.mark.parametrize("name", ["with a blank", "非常长" * 20])
-def test_odd_and_long_folders_work(tmp_path: Path, name: str) -> None:
-    server = launch(tmp_path / name)
+def test_odd_and_long_folders_work(start: Start, tmp_path: Path, name: str) -> None:
+    server = start(tmp_path / name)
     server.wait_ready()
     assert ask(server, "PING") == b"+PONG\r\n"
     assert len(os.fsencode(server.socket_path)) <= SOCKET_PATH_MAX_BYTES
@@ -114,27 +130,27 @@ def test_no_server_at_all_is_a_configuration_error(tmp_path: Path, monkeypatch: 
         find_binary()
 
 
-def test_a_binary_that_does_not_start_is_told_with_its_log(tmp_path: Path) -> None:
+def test_a_binary_that_does_not_start_is_told_with_its_log(start: Start, tmp_path: Path) -> None:
     program = tmp_path / "valkey-server"
     program.write_text("#!/bin/sh\necho 'No space left on device' > valkey.log\nexit 7\n")
     program.chmod(0o755)
     with pytest.raises(LogUnavailableError, match=r"status 7.*No space left"):
-        launch(tmp_path, binary=program).wait_ready()
+        start(tmp_path, binary=program).wait_ready()
     with pytest.raises(LogUnavailableError, match="Cannot run"):
-        launch(tmp_path, binary=tmp_path / "absent")
+        start(tmp_path, binary=tmp_path / "absent")
 
 
-def test_an_unusable_data_dir_is_told(tmp_path: Path) -> None:
+def test_an_unusable_data_dir_is_told(start: Start, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataDirError, match="--data-dir"):
-        launch(tmp_path / "file")
+        start(tmp_path / "file")
 
 
-def test_a_server_that_does_not_answer_in_time_is_told(tmp_path: Path) -> None:
+def test_a_server_that_does_not_answer_in_time_is_told(start: Start, tmp_path: Path) -> None:
     program = tmp_path / "valkey-server"
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
-    server = launch(tmp_path, binary=program)
+    server = start(tmp_path, binary=program)
     with pytest.raises(LogUnavailableError, match="not ready after"):
         server.wait_ready(timeout_s=0.02)
     server.stop()

@@ -1,0 +1,56 @@
+"""Held-out phrasings stay out of training's; typing noise keeps what a question is about."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+from cloud_worker.forge.curriculum import (
+    Language,
+    chat,
+    dialogue,
+    facts,
+    greetings,
+    identity,
+    lists,
+    long_answers,
+    sums,
+)
+from cloud_worker.forge.curriculum.phrasing import Form, typed
+
+TABLES = (chat, dialogue, facts, greetings, identity, lists, long_answers, sums)
+
+
+def forms_in(value: object) -> Iterator[Form]:
+    """Every Form in nested dictionaries and tuples."""
+    if isinstance(value, Form):
+        yield value
+    elif isinstance(value, dict | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from forms_in(part)
+
+
+@pytest.mark.parametrize("module", TABLES, ids=lambda module: module.__name__.rsplit(".", 1)[1])
+def test_no_phrasing_is_both_known_and_held_out(module: ModuleType) -> None:
+    forms = [form for value in vars(module).values() for form in forms_in(value)]
+    assert forms
+    for form in forms:
+        assert not set(form.known) & set(form.held_out)
+        assert form.held_out
+
+
+def test_a_form_chooses_among_the_asked_kind() -> None:
+    form = Form(("a",), ("b",))
+    assert form.choose(random.Random(0), held_out=False) == "a"
+    assert form.choose(random.Random(0), held_out=True) == "b"
+
+
+@pytest.mark.parametrize(("language", "kept"), [(Language.ENGLISH, "17 + 26"), (Language.CHINESE, "法国的首都")])
+def test_typing_noise_keeps_the_matter(language: Language, kept: str) -> None:
+    rng = random.Random(1)
+    shown = {typed(f"{kept}?", language, rng) for _ in range(200)}
+    assert len(shown) > 10
+    assert all(kept in text for text in shown)
