@@ -1,5 +1,15 @@
-"""Fixtures that every test may use; they live in tests/factories."""
+"""Fixtures that every test may use; they live in tests/factories. And how parametrized tests are named."""
+
+import pytest
 
 from tests.factories.valkey import mortal_valkey, valkey_server
 
 __all__ = ["mortal_valkey", "valkey_server"]
+
+ID_MAX_CHARS = 24
+
+
+@pytest.hookimpl
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long text (keys, stream ids) is named by its argument: random text would differ between xdist's workers."""
+    return argname if isinstance(val, str) and len(val) > ID_MAX_CHARS else None

@@ -10,7 +10,7 @@ import pytest
 
 from cloud_worker.forge import corpus
 from cloud_worker.forge.curriculum import Role, conversation
-from cloud_worker.forge.tokenizer import END, PAD
+from cloud_worker.forge.tokenizer import END, PAD, encode_chat
 from tests.factories.forge import small_tokenizer
 
 
@@ -31,10 +31,11 @@ def test_the_marks_cover_what_the_assistant_says_and_its_end() -> None:
     for _ in range(50):
         turns = conversation(rng)
         ids, answer = corpus.encode(tokenizer, turns)
-        marked = [token for token, flag in zip(ids, answer, strict=True) if flag]
         said = [turn.content for turn in turns if turn.role is Role.ASSISTANT]
-        assert marked.count(END) == len(said)
-        assert tokenizer.decode([token for token in marked if token != END]) == "".join(said)
+        expected = [[*tokenizer.encode(text, add_special_tokens=False).ids, END] for text in said]
+        marked = [token for token, flag in zip(ids, answer, strict=True) if flag]
+        assert marked == [token for part in expected for token in part]
+        assert ids == encode_chat(tokenizer, turns)
 
 
 def test_the_seed_decides_the_rows(tokenizer_file: Path, rows: corpus.Corpus) -> None:
@@ -68,5 +69,6 @@ def test_steps_deal_every_row_once_and_spread_the_long_ones() -> None:
     dealt = corpus.deal(corpus.Corpus(short, short, long, long), step_tokens=2048)
     assert (dealt.short_rows, dealt.long_rows) == (10, 2)
     assert [first for is_long, first in dealt.order if not is_long] == [0, 10, 20, 30, 40, 50]
+    assert [first for is_long, first in dealt.order if is_long] == [0, 2, 4]
     places = [place for place, (is_long, _) in enumerate(dealt.order) if is_long]
-    assert len(places) == 3 and max(np.diff(places)) <= 4
+    assert places == [1, 4, 7]

@@ -1,0 +1,60 @@
+"""The README's examples, run as they stand in a folder of their own beside a running stack."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.stack import Stack, running_stack
+
+pytestmark = pytest.mark.system
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Stack]]:
+    """A folder whose .edgewise is that of a running stack, as after `make up`."""
+    folder = tmp_path_factory.mktemp("checkout")
+    with running_stack(data_dir=folder / ".edgewise") as stack:
+        yield folder, stack
+
+
+def run(command: str, folder: Path) -> str:
+    environ = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(command, shell=True, cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def console(*wanted: str) -> list[str]:
+    """The README's `$` lines that begin with one of the wanted words."""
+    lines = re.findall(r"^\$ (.+)$", README, re.M)
+    return [line for line in lines if line.startswith(wanted)]
+
+
+@pytest.mark.parametrize("command", console("edgewise ask", "edgewise status"))
+def test_ask_and_status(home: tuple[Path, Stack], command: str) -> None:
+    assert run(command, home[0])
+
+
+def test_the_python_example(home: tuple[Path, Stack]) -> None:
+    (code,) = re.findall(r"```python\n(.+?)```", README, re.S)
+    (home[0] / "example.py").write_text(code, encoding="utf-8")
+    assert run(f"{sys.executable} example.py", home[0]).strip()
+
+
+def test_the_policy_walk(home: tuple[Path, Stack]) -> None:
+    commands = [line.partition("#")[0].strip() for line in console("edgewise policy")]
+    assert len(commands) == 4
+    for command in commands[:3]:
+        run(command, home[0])
+
+
+def test_every_link_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
