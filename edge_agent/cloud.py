@@ -12,11 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 
-from edgewise.dialects.sse import SseParser
 from edgewise.generation.state import GenerationState
-from edgewise.routing.tier import Capabilities, Chunk, Finish, Load, TierKind, Usage
+from edgewise.routing.foreign import chat_body, error_message, read_chunks
+from edgewise.routing.tier import Capabilities, Chunk, Load, TierKind
 from edgewise.wire.errors import TierLostError, TierRefusedError, UpstreamError
 
 logger = logging.getLogger(__name__)
@@ -24,36 +23,7 @@ logger = logging.getLogger(__name__)
 FAMILY_MODEL = "edgewise"
 CONNECT_TIMEOUT_S = 5.0
 CANCEL_TIMEOUT_S = 5.0
-ERROR_BODY_MAX_CHARS = 2000
-_FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 _REFUSALS = frozenset({400, 401, 403, 404, 413, 429, 503})
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta = msgspec.field(default_factory=_Delta)
-    finish_reason: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _ErrorObject(msgspec.Struct):
-    message: str = ""
-
-
-class _Event(msgspec.Struct):
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    error: _ErrorObject | None = None
-
-
-_decode_event = msgspec.json.Decoder(_Event).decode
 
 
 def http_base(url: str) -> str:
@@ -110,7 +80,7 @@ class CloudTier:
             ) as response:
                 await self._check(response)
                 self._streams[attempt] = response.headers.get("x-edgewise-stream-id", "")
-                async for chunk in _chunks(response.aiter_bytes(), len(state.output_ids)):
+                async for chunk in read_chunks(response.aiter_bytes(), self.name, len(state.output_ids)):
                     if chunk.finish:
                         self._streams.pop(attempt, None)
                     yield chunk
@@ -133,68 +103,18 @@ class CloudTier:
     async def _check(self, response: httpx.Response) -> None:
         if response.status_code == 200:
             return
-        told = _error_message((await response.aread())[: ERROR_BODY_MAX_CHARS * 4])
+        told = error_message(await response.aread())
         kind = TierRefusedError if response.status_code in _REFUSALS else UpstreamError
         raise kind(f"The control plane answered HTTP {response.status_code}: {told}", where=self._base)
 
     def _body(self, state: GenerationState) -> dict[str, Any]:
         sampling = state.sampling
-        return {
-            "model": self._model,
-            "messages": [{"role": message.role, "content": message.content} for message in state.messages],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            "max_tokens": state.budget,
-            "seed": state.seed,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
+        return chat_body(state, self._model) | {
             "top_k": sampling.top_k,
             "min_p": sampling.min_p,
-            "frequency_penalty": sampling.frequency_penalty,
-            "presence_penalty": sampling.presence_penalty,
             "logit_bias": {str(token): bias for token, bias in sampling.logit_bias.items()},
-            "stop": list(state.stops),
             "edgewise": {"mode": "cloud"},
         }
-
-
-async def _chunks(blocks: AsyncIterator[bytes], n0: int) -> AsyncIterator[Chunk]:
-    """Text chunks, then one with the finish and the usage, which arrives after it."""
-    parser = SseParser()
-    finish: Finish | None = None
-    usage: Usage | None = None
-    async for block in blocks:
-        for found in parser.feed(block):
-            if found.data == "[DONE]":
-                continue
-            event = _parse(found.data)
-            usage = Usage(event.usage.prompt_tokens, event.usage.completion_tokens) if event.usage else usage
-            for choice in event.choices[:1]:
-                if choice.delta.content:
-                    yield Chunk(n0, (), choice.delta.content)
-                if choice.finish_reason is not None:
-                    finish = _FINISHES.get(choice.finish_reason, "stop")
-    if finish is None:
-        raise TierLostError("The control plane's answer broke off", remedy="the device can go on by itself")
-    yield Chunk(n0, (), "", finish, usage)
-
-
-def _parse(data: str) -> _Event:
-    try:
-        event = _decode_event(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UpstreamError(f"The control plane sent an event that is no chat chunk: {error}") from error
-    if event.error is not None:
-        raise UpstreamError(f"The control plane reported an error: {event.error.message[:ERROR_BODY_MAX_CHARS]}")
-    return event
-
-
-def _error_message(body: bytes) -> str:
-    try:
-        event = _decode_event(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return body.decode("utf-8", errors="replace")[:ERROR_BODY_MAX_CHARS]
-    return event.error.message[:ERROR_BODY_MAX_CHARS] if event.error else ""
 
 
 def new_http_client(url: str, transport: Callable[[], httpx.AsyncBaseTransport] | None = None) -> httpx.AsyncClient:

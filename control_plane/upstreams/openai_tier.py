@@ -8,20 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-import msgspec
 
-from edgewise.dialects.sse import SseParser
 from edgewise.generation.state import GenerationState
-from edgewise.routing.tier import Capabilities, Chunk, Finish, Load, TierKind, Usage
+from edgewise.routing.foreign import chat_body, error_message, read_chunks
+from edgewise.routing.tier import Capabilities, Chunk, Load, TierKind
 from edgewise.wire.errors import TierRefusedError, TierTimeoutError, UpstreamError
 
-_FINISHES: dict[str, Finish] = {
-    "stop": "stop",
-    "length": "length",
-    "content_filter": "content_filter",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-}
 CONNECT_TIMEOUT_S = 5.0
 ERROR_BODY_MAX_BYTES = 4096
 
@@ -38,29 +30,6 @@ class Upstream:
 
     def __repr__(self) -> str:
         return f"Upstream(name={self.name!r}, base_url={self.base_url!r}, model={self.model!r})"
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta = msgspec.field(default_factory=_Delta)
-    finish_reason: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _UpstreamChunk(msgspec.Struct):
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    error: Any = None
-
-
-_decoder = msgspec.json.Decoder(_UpstreamChunk)
 
 
 class OpenAITier:
@@ -92,7 +61,7 @@ class OpenAITier:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
             ) as response:
                 await self._check_status(response)
-                async for chunk in _chunks(response.content.iter_any(), self.name, len(state.output_ids)):
+                async for chunk in read_chunks(response.content.iter_any(), self.name, len(state.output_ids)):
                     yield chunk
         except asyncio.TimeoutError as error:  # noqa: UP041 - aiohttp raises the asyncio name on every version
             raise TierTimeoutError(f"{self.name} did not answer in time", where=self._upstream.base_url) from error
@@ -108,71 +77,15 @@ class OpenAITier:
     async def _check_status(self, response: aiohttp.ClientResponse) -> None:
         if response.status == 200:
             return
-        body = (await response.content.read(ERROR_BODY_MAX_BYTES)).decode("utf-8", errors="replace")
+        body = await response.content.read(ERROR_BODY_MAX_BYTES)
         refused = response.status in (408, 429, 503)
         kind = TierRefusedError if refused else UpstreamError
-        raise kind(
-            f"{self.name} answered HTTP {response.status}: {_error_message(body)}", where=self._upstream.base_url
-        )
+        raise kind(f"{self.name} answered HTTP {response.status}: {error_message(body)}", where=self._upstream.base_url)
 
 
 def _request_body(upstream: Upstream, state: GenerationState) -> dict[str, Any]:
-    messages = [{"role": message.role, "content": message.content} for message in state.messages]
-    body: dict[str, Any] = {
-        "model": upstream.model,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "max_tokens": state.budget,
-        "temperature": state.sampling.temperature,
-        "top_p": state.sampling.top_p,
-        "seed": state.seed,
-    }
+    body = chat_body(state, upstream.model)
     if state.output_text:
-        messages.append({"role": "assistant", "content": state.output_text})
+        body["messages"].append({"role": "assistant", "content": state.output_text})
         body |= {"continue_final_message": True, "add_generation_prompt": False}
-    if state.stops:
-        body["stop"] = list(state.stops)
-    if state.sampling.frequency_penalty:
-        body["frequency_penalty"] = state.sampling.frequency_penalty
-    if state.sampling.presence_penalty:
-        body["presence_penalty"] = state.sampling.presence_penalty
-    return body | {"messages": messages}
-
-
-async def _chunks(blocks: AsyncIterator[bytes], name: str, n0: int) -> AsyncIterator[Chunk]:
-    """Text chunks, then one with the finish and the usage: some upstreams send usage after the finish, some never."""
-    parser = SseParser()
-    finish: Finish | None = None
-    usage: Usage | None = None
-    async for block in blocks:
-        for event in parser.feed(block):
-            if event.data == "[DONE]":
-                continue
-            chunk = _decode(event.data, name)
-            usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens) if chunk.usage else usage
-            for choice in chunk.choices[:1]:
-                if choice.delta.content:
-                    yield Chunk(n0, (), choice.delta.content)
-                if choice.finish_reason is not None:
-                    finish = _FINISHES.get(choice.finish_reason, "stop")
-    if finish is None:
-        raise UpstreamError(f"{name} closed its stream without a finish reason", where=name)
-    yield Chunk(n0, (), "", finish, usage)
-
-
-def _decode(data: str, name: str) -> _UpstreamChunk:
-    try:
-        chunk = _decoder.decode(data)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise UpstreamError(f"{name} sent an event that is not a chat chunk: {error}", where=name) from error
-    if chunk.error is not None:
-        raise UpstreamError(f"{name} reported an error in its stream: {_error_message(data)}", where=name)
-    return chunk
-
-
-def _error_message(body: str) -> str:
-    """The upstream's own sentence if it has OpenAI's shape, else the start of the body."""
-    try:
-        return str(msgspec.json.decode(body)["error"]["message"])[:300]
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return body[:300]
+    return body
