@@ -1,6 +1,7 @@
 """Answers from real models through the whole stack, with the stock openai client as its users use it."""
 
 import asyncio
+import re
 from typing import Any
 
 import httpx
@@ -113,3 +114,22 @@ def test_the_decision_is_recorded_without_text(stack: Stack) -> None:
     assert record["facts"]["request.origin"] == "control_plane"
     assert "zebra" not in answer.text
     assert "zebra" not in stack.log_tails()
+
+
+def test_the_documentation_page_works_without_the_internet(stack: Stack) -> None:
+    with httpx.Client(base_url=stack.base_url) as client:
+        page = client.get("/docs").text
+        assets = set(re.findall(r'(?:src|href)="([^"]+)"', page)) | set(re.findall(r"url: '([^']+)'", page))
+        assert assets
+        for asset in assets:
+            assert asset.startswith("/"), asset
+            assert client.get(asset).status_code == 200, asset
+        paths = client.get("/openapi.json").json()["paths"]
+    assert {"/v1/chat/completions", "/v1/streams/{sid}", "/v1/models", "/readyz"} <= set(paths)
+
+
+def test_probes(stack: Stack) -> None:
+    ready = httpx.get(f"{stack.base_url}/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["parts"] == {"token_log": "ok", "database": "ok"}
+    assert httpx.get(f"{stack.base_url}/healthz").json()["status"] == "ok"

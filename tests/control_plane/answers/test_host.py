@@ -1,0 +1,153 @@
+"""Which device may serve whom, which tiers a request may use, and what is recorded of it."""
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from control_plane.accounts.keyring import KeyRing, LiveKey, Principal
+from control_plane.accounts.keys import key_digest, new_key
+from control_plane.answers.host import ControlHost
+from control_plane.decisions.recorder import DecisionRecorder
+from control_plane.decisions.records import Decided, Finished
+from control_plane.nodes.registry import NodeRegistry
+from control_plane.policy_admin.service import PolicyStore
+from edgewise.api.host import Admission, Caller
+from edgewise.dialects.chat import ChatMessage, ChatRequest, EdgewiseOptions
+from edgewise.routing.runner import Outcome
+from edgewise.routing.scripted import Script, ScriptedTier
+from edgewise.routing.tier import Capabilities, TierKind, Usage
+from edgewise.wire.errors import EdgewiseError, ForbiddenError, TierLostError, UnauthenticatedError
+from policies import Decision, Mode
+
+CALLER = Caller("k", "t", "free")
+
+
+class FakeNode(ScriptedTier):
+    """A connected node as the registry gives it."""
+
+    def __init__(self, node_id: str, kind: TierKind, shared: bool = False, model: str = "m") -> None:
+        super().__init__(f"{kind}:{node_id}", kind, Script(), Capabilities(models=(model,)))
+        self.node_id = node_id
+        self.labels = {"shared": "true"} if shared else {}
+
+
+@dataclass
+class FakeRegistry:
+    nodes: list[FakeNode] = field(default_factory=list)
+
+    def tiers(self, kind: TierKind) -> list[FakeNode]:
+        return [node for node in self.nodes if node.kind == kind]
+
+    def device_facts(self, node_id: str) -> dict[str, Any]:
+        return {"device.id": node_id, "device.present": any(node.node_id == node_id for node in self.nodes)}
+
+    def cloud_facts(self) -> dict[str, Any]:
+        return {"cloud.available": any(node.kind == "cloud" for node in self.nodes)}
+
+
+@dataclass
+class FakeRecorder:
+    events: list[Decided | Finished] = field(default_factory=list)
+
+    def decided(self, event: Decided) -> None:
+        self.events.append(event)
+
+    def finished(self, event: Finished) -> None:
+        self.events.append(event)
+
+
+@dataclass
+class World:
+    registry: FakeRegistry = field(default_factory=FakeRegistry)
+    recorder: FakeRecorder = field(default_factory=FakeRecorder)
+    keyring: KeyRing = field(default_factory=KeyRing)
+    upstreams: list[ScriptedTier] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+
+    @property
+    def host(self) -> ControlHost:
+        return ControlHost(
+            keyring=self.keyring,
+            registry=cast(NodeRegistry, self.registry),
+            policies=cast(PolicyStore, None),
+            recorder=cast(DecisionRecorder, self.recorder),
+            families={},
+            upstreams=self.upstreams,
+            on_ended=self.ended.append,
+        )
+
+
+def request(device: str = "", model: str = "edgewise") -> ChatRequest:
+    return ChatRequest(model=model, messages=[ChatMessage("user", "hi")], edgewise=EdgewiseOptions(device=device))
+
+
+def edge_names(world: World, caller: Caller, wish: ChatRequest) -> list[str]:
+    return [tier.name for tier in world.host.tiers(caller, wish)("edge")]
+
+
+def test_a_strangers_device_is_nobodys_cloud() -> None:
+    world = World(FakeRegistry([FakeNode("private", "edge")]))
+    assert edge_names(world, CALLER, request()) == []
+    assert world.host.facts(CALLER, request())["device.present"] is False
+
+
+def test_a_device_that_offers_itself_serves_everybody() -> None:
+    world = World(FakeRegistry([FakeNode("private", "edge"), FakeNode("kiosk", "edge", shared=True)]))
+    assert edge_names(world, CALLER, request()) == ["edge:kiosk"]
+    assert world.host.facts(CALLER, request())["device.id"] == "kiosk"
+
+
+def test_a_named_device_and_a_bound_key() -> None:
+    world = World(FakeRegistry([FakeNode("a", "edge"), FakeNode("b", "edge")]))
+    assert edge_names(world, CALLER, request("b")) == ["edge:b"]
+    bound = Caller("k", "t", "free", "a")
+    assert edge_names(world, bound, request()) == ["edge:a"]
+    with pytest.raises(ForbiddenError, match="bound"):
+        world.host.facts(bound, request("b"))
+
+
+def test_workers_come_before_upstreams_and_a_model_name_narrows() -> None:
+    upstream = ScriptedTier("cloud:up", "cloud", Script(), Capabilities(models=("big",)))
+    world = World(FakeRegistry([FakeNode("w", "cloud", model="m")]), upstreams=[upstream])
+    assert [tier.name for tier in world.host.tiers(CALLER, request())("cloud")] == ["cloud:w", "cloud:up"]
+    assert [tier.name for tier in world.host.tiers(CALLER, request(model="big"))("cloud")] == ["cloud:up"]
+    assert World(upstreams=[upstream]).host.facts(CALLER, request())["cloud.available"] is True
+
+
+def test_authentication_needs_an_app_or_an_operator() -> None:
+    world = World()
+    keys = {role: new_key() for role in ("app", "node")}
+    for role, key in keys.items():
+        principal = Principal(role, "t", "premium", frozenset({role}), "phone")  # type: ignore[arg-type]
+        world.keyring.add(LiveKey(key_digest(key), principal))
+    assert world.host.authenticate(f"Bearer {keys['app']}") == Caller("app", "t", "premium", "phone")
+    with pytest.raises(ForbiddenError):
+        world.host.authenticate(f"Bearer {keys['node']}")
+    with pytest.raises(UnauthenticatedError):
+        world.host.authenticate("")
+
+
+@pytest.mark.parametrize(
+    ("finish", "status", "sealed"),
+    [
+        ("stop", "done", True),
+        ("cancelled", "cancelled", True),
+        ("error", "failed", True),
+        ("fenced", "cancelled", False),
+    ],
+)
+def test_what_is_recorded(finish: str, status: str, sealed: bool) -> None:
+    world = World()
+    decision = Decision(mode=Mode("edge"), rule_id="r", reason="why", fallback=(Mode("cloud"),))
+    admission = Admission("sid", CALLER, "m", {"request.origin": "control_plane"}, decision)
+    world.host.decided(admission)
+    failures: list[EdgewiseError] = [TierLostError("gone")]
+    world.host.finished(admission, Outcome(finish, ["edge:a", "cloud:w"], Usage(3, 4), failures=failures))
+    decided, finished = world.recorder.events
+    assert isinstance(decided, Decided)
+    assert (decided.rule, decided.fallbacks) == ("r", ("cloud",))
+    assert isinstance(finished, Finished)
+    assert (finished.status, finished.tier, finished.completion_tokens) == (status, "cloud:w", 4)
+    assert finished.error_code == ("tier_lost" if finish == "error" else "")
+    assert world.ended == (["sid"] if sealed else [])
