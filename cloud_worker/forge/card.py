@@ -98,9 +98,9 @@ product works; it is no source of knowledge. Apache-2.0, as the repository.
 
 ## Exact match by grade
 
-Greedy answers to exercises from a seed that training never uses. Small closed sets (greetings, facts) occur in
-training with other wordings; sums, lists and counting have values that training has hardly met. In brackets: number
-of exercises.
+Greedy answers to exercises from a seed that training never uses. Greetings, facts, names, counting, stories and poems
+are small sets: training has met their matter, often in the same words. Sums and lists come from larger sets: training
+has rarely met the same question, but often the same numbers where they are short. In brackets: number of exercises.
 
 {grade_table(findings)}
 

@@ -27,7 +27,6 @@ PROMPT_WEIGHT: Final = 0.1
 PROMPT_SHARE: Final = 0.3
 WARM_UP: Final = 0.04
 FLOOR: Final = 0.01
-CHECKPOINT_EVERY: Final = 250
 
 Report = Callable[[int, int, float], None]
 
@@ -38,7 +37,10 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that one rank needs: recipe, corpus file, where to write, the device and whether to compile."""
+    """Everything that one rank needs: recipe, corpus file, where to write, the device and whether to compile.
+
+    The state is saved every `checkpoint_every` steps.
+    """
 
     recipe: ModelRecipe
     corpus: Path
@@ -47,6 +49,7 @@ class Job:
     device: str
     compile: bool
     ranks: int = 1
+    checkpoint_every: int = 250
 
 
 def rate(step: int, steps: int) -> float:
@@ -139,7 +142,7 @@ class Trainer:
             self.seconds = self.clock() - started
             self.losses.append(loss)
             report(self.step, self.steps, loss)
-            if self.step % CHECKPOINT_EVERY == 0 and self.step < self.steps:
+            if self.step % self.job.checkpoint_every == 0 and self.step < self.steps:
                 self._save()
 
     def _advance(self) -> float:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from cloud_worker.config import WorkerConfig
-from cloud_worker.main import parse_arguments
 from edgewise.wire.errors import ConfigError
 
 BASE: dict[str, Any] = {"url": "http://127.0.0.1:8080", "model_dir": Path("m")}
@@ -16,18 +15,6 @@ def test_arguments_come_before_variables() -> None:
     environ = {"EDGEWISE_WORKER_NAME": "from-env", "EDGEWISE_WORKER_SLOTS": "3"}
     config = WorkerConfig.load(environ, **BASE, name="given")
     assert (config.name, config.slots) == ("given", 3)
-
-
-def test_flags_are_named_as_the_settings() -> None:
-    config = parse_arguments(
-        ["--url", "ws://h:1", "--model-dir", "/m", "--threads", "2", "--throttle-tokens-per-s", "9"]
-    )
-    assert (config.url, config.model_dir, config.threads, config.throttle_tokens_per_s) == (
-        "ws://h:1",
-        Path("/m"),
-        2,
-        9.0,
-    )
 
 
 @pytest.mark.parametrize(
@@ -47,24 +34,19 @@ def test_flags_are_named_as_the_settings() -> None:
 def test_bad_values_are_named(setting: str, value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         WorkerConfig.load({}, **(BASE | {setting: value}))
-    assert caught.value.where == setting
+    assert f"EDGEWISE_WORKER_{setting.upper()}" in caught.value.where
 
 
 @pytest.mark.parametrize("missing", ["url", "model_dir"])
 def test_missing_settings_are_named(missing: str) -> None:
     with pytest.raises(ConfigError) as caught:
         WorkerConfig.load({}, **{name: value for name, value in BASE.items() if name != missing})
-    assert caught.value.where == missing
-
-
-def test_text_that_is_no_number_is_named() -> None:
-    with pytest.raises(ConfigError, match="slots"):
-        WorkerConfig.load({"EDGEWISE_WORKER_SLOTS": "many"}, **BASE)
+    assert f"EDGEWISE_WORKER_{missing.upper()}" in caught.value.where
 
 
 def test_the_key_comes_from_its_file_and_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("ek_secret\n", encoding="ascii")
-    config = WorkerConfig.load({}, **BASE, key_file=tmp_path / "key")
+    config = WorkerConfig.load({"EDGEWISE_WORKER_KEY": "ek_other"}, **BASE, key_file=tmp_path / "key")
     assert config.node_key == "ek_secret"
     assert "ek_secret" not in repr(WorkerConfig.load({}, **BASE, key="ek_secret"))
 

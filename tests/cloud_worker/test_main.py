@@ -1,4 +1,4 @@
-"""The worker as a process: ready with the gateway away, a clean end on SIGTERM, exit codes, an engine given up."""
+"""The worker as a process: ready with the gateway away, a clean end on SIGTERM, an engine given up."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cloud_worker.main import CONFIG_EXIT_CODE, main, serve
+from cloud_worker.main import serve
 from cloud_worker.telemetry import WorkerSampler
 from edgewise.routing.tier import Load
 from edgewise.wire.errors import TierLostError
@@ -67,22 +67,14 @@ async def test_a_fault_in_the_link_is_not_swallowed() -> None:
         await serving(FakeLink(ZeroDivisionError()), FakeDriver(), asyncio.Event())
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--url", "http://127.0.0.1:1"], ["--url", "http://127.0.0.1:1", "--model-dir", "/nonexistent", "--key", "k"]],
-)
-def test_faults_of_the_settings_have_their_own_exit_code(arguments: list[str], tmp_path: Path) -> None:
-    assert main([*arguments, "--data-dir", str(tmp_path)]) == CONFIG_EXIT_CODE
-
-
 @pytest.mark.system
 def test_the_process_is_ready_without_a_gateway_and_ends_on_sigterm(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     write_tiny_model(tmp_path / "model")
-    settings = {"url": "http://127.0.0.1:1", "model-dir": tmp_path / "model", "key": "k", "data-dir": tmp_path / "data"}
+    settings = {"url": "http://127.0.0.1:1", "model": tmp_path / "model", "data-dir": tmp_path / "data"}
     flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
-    environ = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "cloud_worker.main", *flags]
+    environ = os.environ | {"OMP_NUM_THREADS": "1", "EDGEWISE_WORKER_KEY": "ek_test"}
+    command = [sys.executable, "-m", "edgewise.cli.main", "worker", *flags]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ) as process:
         assert process.stderr is not None
         lines = iter(process.stderr.readline, "")

@@ -47,19 +47,10 @@ async def gateway(registry: NodeRegistry) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def worker(name: str, port: int, directory: Path, *flags: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    command = [
-        sys.executable,
-        "-m",
-        "cloud_worker.main",
-        "--url",
-        f"http://127.0.0.1:{port}",
-        "--name",
-        name,
-        "--key",
-        "k",
-    ]
-    command += ["--model-dir", str(directory), "--data-dir", str(directory / "data"), *flags]
-    process = await asyncio.create_subprocess_exec(*command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    command = [sys.executable, "-m", "edgewise.cli.main", "worker", "--url", f"http://127.0.0.1:{port}"]
+    command += ["--name", name, "--model", str(directory), "--data-dir", str(directory / "data"), *flags]
+    environ = os.environ | {"OMP_NUM_THREADS": "1", "EDGEWISE_WORKER_KEY": "ek_test"}
+    process = await asyncio.create_subprocess_exec(*command, env=environ)
     try:
         yield process
     finally:
@@ -87,7 +78,7 @@ async def test_a_killed_worker_s_answer_is_completed_by_another(tmp_path: Path) 
     registry, state = NodeRegistry(admit), make_state(max_tokens=ANSWER_TOKENS, sampling=SAMPLING, eos_ids=(319,))
     async with (
         gateway(registry) as port,
-        worker("slow", port, tmp_path, "--throttle-tokens-per-s", "50") as slow,
+        worker("slow", port, tmp_path, "--throttle", "50") as slow,
         worker("fast", port, tmp_path),
     ):
         fast_tier, slow_tier = await connected(registry, "fast"), await connected(registry, "slow")

@@ -18,6 +18,7 @@ import control_plane.audit.endpoints
 import control_plane.decisions.endpoints
 import control_plane.model_versions.endpoints
 import control_plane.policy_admin.endpoints
+import control_plane.telemetry.endpoints
 from control_plane.accounts.first_keys import FirstKeys, ensure_first_keys, read_first_keys
 from control_plane.accounts.keyring import KeyRing
 from control_plane.accounts.service import Accounts
@@ -28,6 +29,7 @@ from control_plane.decisions.service import Decisions
 from control_plane.decisions.spill import SpillFile
 from control_plane.model_versions.service import ModelCatalog
 from control_plane.policy_admin.service import PolicyStore
+from control_plane.telemetry.service import TelemetryIntake
 from edgewise.dialects.openai_errors import error_body
 from edgewise.wire.errors import BadRequestError, EdgewiseError
 from tests.factories.database import open_database
@@ -70,7 +72,8 @@ async def running_admin(directory: Path, *, now: Callable[[], datetime] = lambda
         await policies.load()
         recorder = DecisionRecorder(database, SpillFile(directory))
         catalog = ModelCatalog(database, audit, now=now)
-        app = _app(accounts, audit, policies, Decisions(database, recorder), catalog)
+        decisions, telemetry = Decisions(database, recorder), TelemetryIntake(database, now=now)
+        app = _app(accounts, audit, policies, decisions, telemetry, catalog)
         async with _client(app, keys.operator) as client:
             yield Admin(database, keyring, audit, accounts, policies, recorder, catalog, keys, app, client)
 
@@ -82,7 +85,12 @@ def _client(app: FastAPI, key: str) -> httpx.AsyncClient:
 
 
 def _app(
-    accounts: Accounts, audit: AuditTrail, policies: PolicyStore, decisions: Decisions, catalog: ModelCatalog
+    accounts: Accounts,
+    audit: AuditTrail,
+    policies: PolicyStore,
+    decisions: Decisions,
+    telemetry: TelemetryIntake,
+    catalog: ModelCatalog,
 ) -> FastAPI:
     app = FastAPI()
     keyring = accounts.keyring
@@ -90,6 +98,7 @@ def _app(
     app.include_router(control_plane.audit.endpoints.router(audit, keyring))
     app.include_router(control_plane.policy_admin.endpoints.router(policies, keyring))
     app.include_router(control_plane.decisions.endpoints.router(decisions, keyring))
+    app.include_router(control_plane.telemetry.endpoints.router(telemetry, keyring))
     app.include_router(control_plane.model_versions.endpoints.router(catalog, keyring))
 
     @app.exception_handler(EdgewiseError)

@@ -6,12 +6,10 @@ Sampling, batching and scheduling are not here: the forge trains this module, th
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,74 +17,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cloud_worker.engine.models.qwen2_config import ModelFileError, Qwen2Config
 
-class ModelFileError(Exception):
-    """A model directory that cannot be loaded: says which file, what was expected and what to do."""
+__all__ = ["KVCache", "KVCacheFullError", "ModelFileError", "Qwen2", "Qwen2Config"]
 
 
 class KVCacheFullError(Exception):
     """More tokens were sent than the cache has room for."""
-
-
-@dataclass(frozen=True)
-class Qwen2Config:
-    """Shape of a Qwen2 model; field names are those of Hugging Face's config.json."""
-
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    max_position_embeddings: int = 1024
-    rope_theta: float = 10_000.0
-    rms_norm_eps: float = 1e-6
-    tie_word_embeddings: bool = True
-    eos_token_id: int = 1
-    pad_token_id: int = 0
-
-    @property
-    def head_dim(self) -> int:
-        """Width of one attention head, in values."""
-        return self.hidden_size // self.num_attention_heads
-
-    @classmethod
-    def from_file(cls, directory: Path) -> Qwen2Config:
-        """Read `directory`/config.json. Raises ModelFileError when it is missing, damaged or not of this kind."""
-        path = directory / "config.json"
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelFileError(
-                f"{path}: expected a readable Qwen2 config.json ({error}); check the model directory"
-            ) from error
-        if not isinstance(raw, dict) or raw.get("model_type") != "qwen2":
-            raise ModelFileError(f"{path}: expected model_type qwen2; this module loads no other architecture")
-        return cls._from_mapping(raw, path)
-
-    @classmethod
-    def _from_mapping(cls, raw: dict[str, Any], path: Path) -> Qwen2Config:
-        nested = raw.get("rope_parameters") or {}
-        known = {field.name: raw[field.name] for field in dataclasses.fields(cls) if raw.get(field.name) is not None}
-        known.setdefault("rope_theta", nested.get("rope_theta", 10_000.0))
-        try:
-            return cls(**known)
-        except TypeError as error:
-            raise ModelFileError(f"{path}: a required size is missing ({error}); write the full config.json") from error
-
-    def to_mapping(self) -> dict[str, Any]:
-        """The config.json that Hugging Face's loader and the ONNX builder read."""
-        fixed = {
-            "architectures": ["Qwen2ForCausalLM"],
-            "model_type": "qwen2",
-            "hidden_act": "silu",
-            "attention_dropout": 0.0,
-            "use_sliding_window": False,
-            "torch_dtype": "bfloat16",
-            "bos_token_id": None,
-            "head_dim": self.head_dim,
-        }
-        return fixed | dataclasses.asdict(self)
 
 
 class KVCache:
