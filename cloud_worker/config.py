@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from cloud_worker.engine.numerics import EngineOptions, Precision
+from edgewise import settings
+from edgewise.settings import Setting, SettingsTable
 from edgewise.wire.errors import ConfigError
-from edgewise.wire.limits import NODE_ID_MAX_CHARS
 
-VARIABLE_PREFIX = "EDGEWISE_WORKER_"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
-_FEW_CORES = 2
-_ABOVE_ZERO = ("threads", "slots", "max_queue", "throttle_tokens_per_s", "sample_interval_s")
-_NEEDED = {
-    "url": ("the address of the control plane", "http://127.0.0.1:8080"),
-    "model_dir": ("a directory with manifest.json", "what `make reference-models` makes"),
-}
+SETTINGS = SettingsTable(
+    "EDGEWISE_WORKER_",
+    {
+        "url": settings.control_plane_url(),
+        "model_dir": settings.model_directory(),
+        "name": settings.node_name(),
+        "key": Setting("an ek_… key with the role node", shown=False),
+        "key_file": settings.file("--key-file", "keys.json, or a file with one node key"),
+        "data_dir": settings.directory("--data-dir"),
+        "device": Setting(
+            "cpu, cuda or cuda:<n>", fits=lambda name: bool(re.fullmatch(r"cpu|cuda(:\d+)?", name)), flag="--device"
+        ),
+        "precision": Setting(
+            "float32 or bfloat16", fits=lambda name: name in {"", "float32", "bfloat16"}, flag="--precision"
+        ),
+        "threads": settings.count("--threads"),
+        "slots": settings.count("--slots"),
+        "max_queue": settings.count(),
+        "throttle_tokens_per_s": settings.tokens_per_s("--throttle"),
+        "sample_interval_s": settings.seconds(),
+    },
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerConfig:
-    """Settings; units are in the names. `load` checks them, so an instance is usable as it stands.
+    """Settings; units are in the names. Every instance is checked, so it is usable as it stands.
 
-    url: the control plane (`http://host:8080` or `ws://…`). key, key_file: the node key, given or in a file.
+    url: the control plane (`http://host:8080` or `ws://…`). key_file stands over key, and is keys.json or one node key.
     device: cpu, cuda or cuda:<n>. precision: float32 or bfloat16; empty chooses float32 on cpu, bfloat16 elsewhere.
     threads: None chooses 1 on up to two cores, else half of them. throttle_tokens_per_s: per answer; None is no limit.
     """
@@ -48,56 +61,30 @@ class WorkerConfig:
     sample_interval_s: float = 10.0
 
     def __post_init__(self) -> None:
-        if not _NAME.match(self.name) or len(self.name) > NODE_ID_MAX_CHARS:
-            raise _bad("name", self.name, f"up to {NODE_ID_MAX_CHARS} letters, digits, '.', '_' or '-'")
-        if urlsplit(self.url).scheme not in {"http", "https", "ws", "wss"}:
-            raise _bad("url", self.url, "an address such as http://127.0.0.1:8080")
-        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
-            raise _bad("device", self.device, "cpu, cuda or cuda:<n>")
-        if self.precision not in {"", "float32", "bfloat16"}:
-            raise _bad("precision", self.precision, "float32 or bfloat16")
-        for name in _ABOVE_ZERO:
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise _bad(name, str(value), "a number above 0")
+        SETTINGS.check(self)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **explicit: Any) -> WorkerConfig:
-        """Settings from `EDGEWISE_WORKER_<NAME>` variables, overridden by arguments that are not None.
-
-        Raises ConfigError.
-        """
-        environ = os.environ if environ is None else environ
-        values: dict[str, Any] = {}
-        for setting in fields(cls):
-            if explicit.get(setting.name) is not None:
-                values[setting.name] = explicit[setting.name]
-            elif text := environ.get(variable(setting.name), ""):
-                values[setting.name] = parse_setting(setting.name, text)
-        for name, (expected, example) in _NEEDED.items():
-            if name not in values:
-                remedy = f"pass --{name.replace('_', '-')} or set {variable(name)}, for example {example}"
-                raise ConfigError(f"The setting {name} is missing", where=name, expected=expected, remedy=remedy)
-        return cls(**values)
+        """Settings from arguments that are not None, then from the variables. Raises ConfigError."""
+        return SETTINGS.load(cls, environ, explicit)
 
     @property
     def node_key(self) -> str:
-        """The key of the session. Raises ConfigError when there is none or its file cannot be read."""
-        key = self.key or _read_key(self.key_file)
+        """The key of the session. Raises ConfigError when there is none or its file cannot be used."""
+        key = settings.read_keys(self.key_file, "node")["node"] if self.key_file else self.key
         if not key:
             raise ConfigError(
                 "There is no node key",
-                where="key_file",
-                expected="an ek_… key with the role node",
+                where=f"{SETTINGS.ways('key_file')}, or {SETTINGS.ways('key')}",
+                expected=SETTINGS.settings["key"].expected,
                 remedy="pass --key-file",
             )
         return key
 
     @property
     def engine_threads(self) -> int:
-        """One on small machines: beside other work, one thread was measured to be faster than two."""
-        cores = os.cpu_count() or 1
-        return self.threads or (1 if cores <= _FEW_CORES else cores // 2)
+        """Threads of the engine."""
+        return self.threads or settings.default_threads()
 
     @property
     def engine_options(self) -> EngineOptions:
@@ -106,49 +93,3 @@ class WorkerConfig:
         if self.precision in ("float32", "bfloat16"):
             precision = "bfloat16" if self.precision == "bfloat16" else "float32"
         return EngineOptions(device=self.device, precision=precision, slots=self.slots, max_queue=self.max_queue)
-
-
-def variable(name: str) -> str:
-    """The environment variable of a setting."""
-    return VARIABLE_PREFIX + name.upper()
-
-
-_PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "model_dir": (Path, "a directory"),
-    "data_dir": (Path, "a directory"),
-    "key_file": (Path, "a file"),
-    "threads": (int, "a whole number above 0"),
-    "slots": (int, "a whole number above 0"),
-    "max_queue": (int, "a whole number above 0"),
-    "throttle_tokens_per_s": (float, "tokens per second, above 0"),
-    "sample_interval_s": (float, "seconds above 0"),
-}
-
-
-def parse_setting(name: str, text: str) -> Any:
-    """A setting from its text. Raises ConfigError naming the setting and what was expected."""
-    parse, expected = _PARSERS.get(name, (str, "text"))
-    try:
-        return parse(text)
-    except ValueError:
-        raise _bad(name, text, expected) from None
-
-
-def _read_key(path: Path | None) -> str:
-    if path is None:
-        return ""
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"The key file cannot be read: {error}", where=f"key_file {path}", expected="a file with one key in it"
-        ) from error
-
-
-def _bad(name: str, found: str, expected: str) -> ConfigError:
-    return ConfigError(
-        f"The setting {name} has the value {found!r}",
-        where=name,
-        expected=expected,
-        remedy=f"correct the flag --{name.replace('_', '-')} or the variable {variable(name)}",
-    )

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import logging
-import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import fields
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import torch
 
-from cloud_worker.config import WorkerConfig, parse_setting
+from cloud_worker.config import WorkerConfig
 from cloud_worker.engine.core import TorchEngine
 from cloud_worker.engine.loader import load_engine
 from cloud_worker.telemetry import WorkerSampler
@@ -26,10 +22,9 @@ from edgewise.node.driver import EngineDriver
 from edgewise.node.engine_thread import given_up_error
 from edgewise.node.link import LinkConfig, NodeLink
 from edgewise.node.telemetry import MemoryTelemetry
-from edgewise.wire.errors import ConfigError, DataDirError, EdgewiseError, ModelDigestError, ModelMissingError
+from edgewise.settings import make_data_dir
+from edgewise.signals import stop_signals
 
-CONFIG_EXIT_CODE = 78
-"""EX_CONFIG of sysexits.h: starting the worker again as it is cannot help."""
 GOODBYE_S = 5.0
 logger = logging.getLogger(__name__)
 
@@ -40,9 +35,9 @@ async def run_worker(config: WorkerConfig) -> None:
     Raises ConfigError, DataDirError, ModelMissingError, ModelDigestError, ManifestError, and TierLostError when the
     engine had to be given up (a fresh process may do better).
     """
-    _make_data_dir(config)
+    make_data_dir(config.data_dir)
     key = config.node_key
-    with _stop_signals() as stop:
+    with stop_signals() as stop:
         engine, tokenizer = await asyncio.to_thread(load_model, config)
         async with _driving(config, engine, tokenizer) as driver:
             link, telemetry = new_link(config, key, engine, driver)
@@ -107,52 +102,3 @@ async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     for task in failed:
         task.result()
-
-
-@contextmanager
-def _stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield stop
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-
-def _make_data_dir(config: WorkerConfig) -> None:
-    try:
-        config.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataDirError(
-            f"The data directory cannot be made: {error.strerror}",
-            where=str(config.data_dir),
-            expected="a writable directory",
-            remedy="choose another one with --data-dir, or mend its permissions",
-        ) from error
-
-
-def parse_arguments(arguments: Sequence[str]) -> WorkerConfig:
-    """Flags named as the settings are (`--model-dir`). Raises ConfigError; exits for --help and unknown flags."""
-    parser = argparse.ArgumentParser(prog="cloud-worker", description="Serve a torch model to a control plane.")
-    for setting in fields(WorkerConfig):
-        parser.add_argument(f"--{setting.name.replace('_', '-')}", dest=setting.name)
-    given = vars(parser.parse_args(arguments))
-    return WorkerConfig.load(**{name: parse_setting(name, text) for name, text in given.items() if text is not None})
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The process's entry point; returns its exit status. A fault is told in sentences, never as a traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    try:
-        asyncio.run(run_worker(parse_arguments(sys.argv[1:] if arguments is None else arguments)))
-    except EdgewiseError as error:
-        logger.error("%s", error)
-        return CONFIG_EXIT_CODE if isinstance(error, ConfigError | ModelMissingError | ModelDigestError) else 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

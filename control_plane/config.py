@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from control_plane.database import sqlite_url
-from edgewise.wire.errors import ConfigError
+from edgewise import settings
+from edgewise.settings import Setting, SettingsTable, is_address
 from edgewise.wire.limits import LEASE_S
 
 DATABASE_FILE = "edgewise.sqlite3"
@@ -29,13 +28,52 @@ class UpstreamConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     continues: bool = False
 
 
+def _parse_upstreams(text: str) -> tuple[UpstreamConfig, ...]:
+    try:
+        return msgspec.json.decode(text, type=tuple[UpstreamConfig, ...])
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error
+
+
+def _reachable(upstreams: tuple[UpstreamConfig, ...]) -> bool:
+    return all(is_address(upstream.base_url, frozenset({"http", "https"})) for upstream in upstreams)
+
+
+def _parse_directories(text: str) -> tuple[Path, ...]:
+    return tuple(Path(part.strip()) for part in text.split(",") if part.strip())
+
+
+SETTINGS = SettingsTable(
+    "EDGEWISE_",
+    {
+        "data_dir": settings.directory("--data-dir"),
+        "host": Setting("an address to listen on", flag="--host"),
+        "port": settings.port("--port"),
+        "database_url": Setting("a database URL", flag="--database-url", shown=False),
+        "log_url": Setting("a Valkey or Redis URL", flag="--log-url", shown=False),
+        "public_base_url": Setting("the address that clients use", flag="--public-base-url"),
+        "models": Setting("model directories, separated by commas", _parse_directories, flag="--model"),
+        "upstreams": Setting(
+            'JSON such as [{"name": "vllm", "base_url": "http://host:8000/v1", "model": "m"}]',
+            _parse_upstreams,
+            _reachable,
+            shown=False,
+        ),
+        "allow_unregistered_models": Setting("1 or 0", settings.parse_switch),
+        "lease_s": settings.seconds(),
+        "stream_ttl_s": settings.seconds(),
+        "decision_queue_max": settings.count(),
+    },
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ControlConfig:
-    """Settings; units are in the names. `load` checks them, so an instance is usable as it stands.
+    """Settings; units are in the names. Every instance is checked, so it is usable as it stands.
 
-    models: public name → model directory. database_url and log_url: empty means the SQLite file in the data dir and
-    the embedded Valkey that the launcher passes. lease_s: how long a silent runner keeps its stream. stream_ttl_s: how
-    long a finished stream stays in the token log before it is sealed to SQL.
+    models: model directories, each known by its manifest's name. database_url and log_url: empty means the SQLite file
+    in the data dir and the embedded Valkey that the launcher passes. lease_s: how long a silent runner keeps its
+    stream. stream_ttl_s: how long a finished stream stays in the token log before it is sealed to SQL.
     """
 
     data_dir: Path = Path(".edgewise")
@@ -44,7 +82,7 @@ class ControlConfig:
     database_url: str = field(default="", repr=False)
     log_url: str = field(default="", repr=False)
     public_base_url: str = ""
-    models: dict[str, Path] = field(default_factory=dict)
+    models: tuple[Path, ...] = ()
     upstreams: tuple[UpstreamConfig, ...] = ()
     allow_unregistered_models: bool = False
     lease_s: float = LEASE_S
@@ -52,27 +90,12 @@ class ControlConfig:
     decision_queue_max: int = 10_000
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise _bad("port", str(self.port), "0 to 65535")
-        for name in ("lease_s", "stream_ttl_s", "decision_queue_max"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise _bad(name, str(getattr(self, name)), "a number above 0")
-        for upstream in self.upstreams:
-            if urlsplit(upstream.base_url).scheme not in {"http", "https"}:
-                raise _bad("upstreams", upstream.base_url, "a base_url such as http://host:8000/v1")
+        SETTINGS.check(self)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **explicit: Any) -> ControlConfig:
-        """Settings from `EDGEWISE_<NAME>` variables, overridden by arguments that are not None. Raises ConfigError."""
-        environ = os.environ if environ is None else environ
-        values: dict[str, Any] = {}
-        for setting in fields(cls):
-            text = environ.get(_variable(setting.name), "")
-            if explicit.get(setting.name) is not None:
-                values[setting.name] = explicit[setting.name]
-            elif text:
-                values[setting.name] = _parse(setting.name, text)
-        return cls(**values)
+        """Settings from arguments that are not None, then from the variables. Raises ConfigError."""
+        return SETTINGS.load(cls, environ, explicit)
 
     @property
     def sql_url(self) -> str:
@@ -86,52 +109,3 @@ class ControlConfig:
             return self.public_base_url.rstrip("/")
         host = "127.0.0.1" if self.host in {"", "0.0.0.0", "::"} else self.host  # noqa: S104
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
-
-
-def _models(text: str) -> dict[str, Path]:
-    """`name=directory` pairs, separated by commas."""
-    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
-    if not all(name.strip() and directory.strip() for name, _, directory in pairs):
-        raise ValueError(text)
-    return {name.strip(): Path(directory.strip()) for name, _, directory in pairs}
-
-
-def _switch(text: str) -> bool:
-    return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.strip().lower()]
-
-
-def _upstreams(text: str) -> tuple[UpstreamConfig, ...]:
-    return msgspec.json.decode(text, type=tuple[UpstreamConfig, ...])
-
-
-_PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "data_dir": (Path, "a directory"),
-    "port": (int, "0 to 65535"),
-    "models": (_models, "name=directory pairs, separated by commas"),
-    "upstreams": (_upstreams, 'JSON such as [{"name": "vllm", "base_url": "http://host:8000/v1", "model": "m"}]'),
-    "allow_unregistered_models": (_switch, "1 or 0"),
-    "lease_s": (float, "seconds above 0"),
-    "stream_ttl_s": (float, "seconds above 0"),
-    "decision_queue_max": (int, "a whole number above 0"),
-}
-
-
-def _parse(name: str, text: str) -> Any:
-    parse, expected = _PARSERS.get(name, (str, "text"))
-    try:
-        return parse(text)
-    except (ValueError, KeyError, msgspec.DecodeError) as error:
-        raise _bad(name, text if name != "upstreams" else "the JSON", expected) from error
-
-
-def _variable(name: str) -> str:
-    return f"EDGEWISE_{name.upper()}"
-
-
-def _bad(name: str, found: str, expected: str) -> ConfigError:
-    return ConfigError(
-        f"The setting {name} cannot be {found!r}",
-        where=_variable(name),
-        expected=expected,
-        remedy=f"correct {_variable(name)} or the matching command-line option",
-    )

@@ -7,7 +7,8 @@ import logging
 from control_plane.app import build_app
 from control_plane.config import ControlConfig
 from control_plane.plane import ControlPlane
-from edgewise.api.server import bind, serving, stop_signals, until_stopped
+from edgewise.api.server import bind, serving
+from edgewise.signals import stop_signals, until_stopped
 
 DRAIN_S = 10.0
 logger = logging.getLogger(__name__)

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from edgewise.wire.errors import ConfigError
-from edgewise.wire.limits import LEASE_S, NODE_ID_MAX_CHARS
+from edgewise import settings
+from edgewise.settings import Setting, SettingsTable
+from edgewise.wire.limits import LEASE_S
 
-VARIABLE_PREFIX = "EDGEWISE_AGENT_"
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
-_FEW_CORES = 2
-_ABOVE_ZERO = (
-    "threads",
-    "slots",
-    "max_queue",
-    "throttle_tokens_per_s",
-    "sample_interval_s",
-    "stream_ttl_s",
-    "lease_s",
+THREADS_MAX = 4
+SETTINGS = SettingsTable(
+    "EDGEWISE_AGENT_",
+    {
+        "model_dir": settings.model_directory(),
+        "data_dir": settings.directory("--data-dir"),
+        "name": settings.node_name(),
+        "url": settings.control_plane_url(optional=True),
+        "key": Setting("an ek_… key with the role node", shown=False),
+        "key_file": settings.file("--key-file", "keys.json, or a file with one node key"),
+        "app_key": Setting("an ek_… key with the role app", shown=False),
+        "app_key_file": settings.file("--app-key-file", "keys.json, or a file with one app key"),
+        "local_key": Setting("what apps on the device must show", shown=False),
+        "local_host": Setting(f"one of {', '.join(LOOPBACK_HOSTS)}", fits=lambda host: host in LOOPBACK_HOSTS),
+        "local_port": settings.port("--local-port"),
+        "device_facts": settings.file("--device-facts", "a JSON file"),
+        "threads": settings.count("--threads"),
+        "slots": settings.count("--slots"),
+        "max_queue": settings.count(),
+        "throttle_tokens_per_s": settings.tokens_per_s("--throttle"),
+        "sample_interval_s": settings.seconds(),
+        "stream_ttl_s": settings.seconds(),
+        "lease_s": settings.seconds(),
+        "labels": Setting("name=value pairs, separated by commas", settings.parse_pairs, flag="--label"),
+    },
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgentConfig:
-    """Settings; units are in the names. `load` checks them, so an instance is usable as it stands.
+    """Settings; units are in the names. Every instance is checked, so it is usable as it stands.
 
     url: the control plane (`http://host:8080` or `ws://…`); empty runs the device by itself for good.
     key, key_file: the node key for the session. app_key, app_key_file: an app key, with which answers may be asked of
-    the cloud. local_key: what apps on this device must show; empty lets every local app in.
+    the cloud; without one, that of a key_file which is keys.json. A file stands over the key beside it.
+    local_key: what apps on this device must show; empty lets every local app in.
     device_facts: a JSON file of facts that stand over the sensors. threads: None chooses by the cores there are.
     throttle_tokens_per_s: the fastest that an answer may be written, per answer; None is no limit.
     """
@@ -61,114 +74,28 @@ class AgentConfig:
     labels: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _NAME.match(self.name) or len(self.name) > NODE_ID_MAX_CHARS:
-            raise _bad("name", self.name, f"up to {NODE_ID_MAX_CHARS} letters, digits, '.', '_' or '-'")
-        if self.local_host not in LOOPBACK_HOSTS:
-            raise _bad("local_host", self.local_host, f"one of {', '.join(LOOPBACK_HOSTS)}")
-        if not 0 <= self.local_port <= 65535:
-            raise _bad("local_port", str(self.local_port), "0 to 65535")
-        if self.url and urlsplit(self.url).scheme not in {"http", "https", "ws", "wss"}:
-            raise _bad("url", self.url, "an address such as http://127.0.0.1:8080")
-        for name in _ABOVE_ZERO:
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise _bad(name, str(value), "a number above 0")
+        SETTINGS.check(self)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **explicit: Any) -> AgentConfig:
-        """Settings from `EDGEWISE_AGENT_<NAME>` variables, overridden by arguments that are not None.
-
-        Raises ConfigError.
-        """
-        environ = os.environ if environ is None else environ
-        values: dict[str, Any] = {}
-        for setting in fields(cls):
-            text = environ.get(variable(setting.name), "")
-            if explicit.get(setting.name) is not None:
-                values[setting.name] = explicit[setting.name]
-            elif text:
-                values[setting.name] = parse_setting(setting.name, text)
-        if "model_dir" not in values:
-            raise ConfigError(
-                "No model directory is set",
-                where="model_dir",
-                expected="a directory with manifest.json",
-                remedy=f"pass --model-dir or set {variable('model_dir')}; `make reference-models` makes one",
-            )
-        return cls(**values)
+        """Settings from arguments that are not None, then from the variables. Raises ConfigError."""
+        return SETTINGS.load(cls, environ, explicit)
 
     @property
     def node_key(self) -> str:
-        """The key of the session. Raises ConfigError when its file cannot be read."""
-        return self.key or _read_key("key_file", self.key_file)
+        """The key of the session; empty when there is none. Raises ConfigError when its file cannot be used."""
+        return settings.read_keys(self.key_file, "node")["node"] if self.key_file else self.key
 
     @property
     def cloud_key(self) -> str:
         """The key for answers from the cloud; empty when there is none. Raises ConfigError as above."""
-        return self.app_key or _read_key("app_key_file", self.app_key_file)
+        if self.app_key_file:
+            return settings.read_keys(self.app_key_file, "app")["app"]
+        if self.app_key or not self.key_file:
+            return self.app_key
+        return settings.read_keys(self.key_file, "node").get("app", "")
 
     @property
     def engine_threads(self) -> int:
-        """One on small machines: beside other work, one thread was measured to be faster than two."""
-        cores = os.cpu_count() or 1
-        return self.threads or (1 if cores <= _FEW_CORES else min(4, cores // 2))
-
-
-def variable(name: str) -> str:
-    """The environment variable of a setting."""
-    return VARIABLE_PREFIX + name.upper()
-
-
-def _labels(text: str) -> dict[str, str]:
-    """`name=value` pairs, separated by commas."""
-    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
-    if not all(name.strip() and sign for name, sign, _ in pairs):
-        raise ValueError(text)
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-_PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "model_dir": (Path, "a directory"),
-    "data_dir": (Path, "a directory"),
-    "key_file": (Path, "a file"),
-    "app_key_file": (Path, "a file"),
-    "device_facts": (Path, "a JSON file"),
-    "local_port": (int, "0 to 65535"),
-    "threads": (int, "a whole number above 0"),
-    "slots": (int, "a whole number above 0"),
-    "max_queue": (int, "a whole number above 0"),
-    "throttle_tokens_per_s": (float, "tokens per second, above 0"),
-    "sample_interval_s": (float, "seconds above 0"),
-    "stream_ttl_s": (float, "seconds above 0"),
-    "lease_s": (float, "seconds above 0"),
-    "labels": (_labels, "name=value pairs, separated by commas"),
-}
-
-
-def parse_setting(name: str, text: str) -> Any:
-    """A setting from its text. Raises ConfigError naming the setting and what was expected."""
-    parse, expected = _PARSERS.get(name, (str, "text"))
-    try:
-        return parse(text)
-    except ValueError:
-        raise _bad(name, text, expected) from None
-
-
-def _read_key(setting: str, path: Path | None) -> str:
-    if path is None:
-        return ""
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"The key file cannot be read: {error}", where=f"{setting} {path}", expected="a file with one key in it"
-        ) from error
-
-
-def _bad(name: str, found: str, expected: str) -> ConfigError:
-    return ConfigError(
-        f"The setting {name} has the value {found!r}",
-        where=name,
-        expected=expected,
-        remedy=f"correct the flag --{name.replace('_', '-')} or the variable {variable(name)}",
-    )
+        """Threads of the engine."""
+        return self.threads or settings.default_threads(THREADS_MAX)

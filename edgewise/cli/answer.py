@@ -120,6 +120,8 @@ class AnswerReader:
                 for block in response.iter_raw():
                     for event in parser.feed(block):
                         yield self.answer.fold(event)
+        except httpx.ReadTimeout as error:  # it is there, but says nothing: coming back would only wait again
+            raise unreachable(str(self._client.base_url), "the answer stands still") from error
         except httpx.TransportError as error:
             return str(error) or type(error).__name__
         return "the connection ended"

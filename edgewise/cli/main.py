@@ -16,6 +16,7 @@ from edgewise.wire.errors import ConfigError, EdgewiseError, ModelDigestError, M
 
 DEBUG_FLAG = "--debug"
 _HOPELESS = (ConfigError, ModelMissingError, ModelDigestError)
+"""What no restart mends, with all their kinds (data directory, port, manifest): a role ends with CONFIG_EXIT_CODE."""
 
 app = typer.Typer(
     name="edgewise",

@@ -80,7 +80,7 @@ class Announcer:
             case "child_ready":
                 return f"{name}is ready"
             case "child_crashed":
-                return f"{name}{event.why}; it starts again in {event.restart_in_s:g} s (log {event.log})"
+                return f"{name}{event.why}; it starts again in {event.restart_in_s or 0:g} s (log {event.log})"
             case "child_failed":
                 return f"{name}{event.why}; stopping the rest"
             case "child_stopping":

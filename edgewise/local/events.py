@@ -19,7 +19,7 @@ class StackEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     child: str = ""
     pid: int = 0
     why: str = ""
-    restart_in_s: float = 0.0
+    restart_in_s: float | None = None
     log: str = ""
     base_url: str = ""
     edge_url: str = ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from edgewise.api.server import stop_signals, until_stopped
 from edgewise.local.valkey import launch
+from edgewise.signals import stop_signals, until_stopped
 from edgewise.wire.errors import LogUnavailableError
 
 ADDRESS_FILE = "log.url"

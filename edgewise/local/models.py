@@ -11,20 +11,22 @@ from typing import Literal
 from edgewise.wire.errors import ModelMissingError
 from edgewise.wire.manifest import MANIFEST_FILE, load_manifest
 
+TierName = Literal["edge", "cloud"]
 MODELS_VARIABLE = "EDGEWISE_MODELS_DIR"
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
 class ModelDirectory:
-    """A model directory and the name in its manifest."""
+    """A model directory, the name in its manifest, and the digests of tokenizer and template that a family shares."""
 
     name: str
     path: Path
+    family: tuple[str, str]
 
 
 def find_model(
-    tier: Literal["edge", "cloud"],
+    tier: TierName,
     given: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     checkout: Path = CHECKOUT,
@@ -40,4 +42,5 @@ def find_model(
             expected="a model directory with manifest.json",
             remedy=f"give one with --{tier}-model DIR or {MODELS_VARIABLE}, or run `make reference-models`",
         )
-    return ModelDirectory(load_manifest(path, verify=False).name, path)
+    manifest = load_manifest(path, verify=False)
+    return ModelDirectory(manifest.name, path, (manifest.tokenizer_digest, manifest.template_digest))

@@ -136,7 +136,7 @@ class Shell:
             case do.Finished():
                 pass
 
-    def _tell(self, event: EventName, name: str, *, why: str = "", restart_in_s: float = 0.0) -> None:
+    def _tell(self, event: EventName, name: str, *, why: str = "", restart_in_s: float | None = None) -> None:
         process = self._processes.get(name)
         self._report(
             StackEvent(

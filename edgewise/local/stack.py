@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgewise.local.events import Report, StackEvent
 from edgewise.local.keys_file import KEYS_FILE, read_keys
 from edgewise.local.log_server import ADDRESS_FILE, read_address
-from edgewise.local.models import ModelDirectory, find_model
+from edgewise.local.models import ModelDirectory, TierName, find_model
 from edgewise.local.preflight import check_port, locked, prepare_data_dir
 from edgewise.local.probes import http_ok, socket_of, valkey_answers
 from edgewise.local.shell import ChildSpec, Shell
 from edgewise.local.supervisor import ChildRules
+from edgewise.signals import calling_on_stop
+from edgewise.wire.errors import ModelMissingError
 
 WORKER, AGENT = "worker-0", "edge-0"
 _ANY_HOST = {"", "0.0.0.0", "::"}  # noqa: S104 (compared with, not listened on)
@@ -84,42 +84,45 @@ async def run_stack(config: StackConfig, report: Report) -> None:
             report=report,
             ready_event=lambda: _ready(config),
         )
-        with _signals_call(shell.stop):
+        with calling_on_stop(shell.stop):
             await shell.run()
-
-
-@contextmanager
-def _signals_call(heard: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM call `heard`, each time, while the block runs."""
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, heard)
-    try:
-        yield
-    finally:
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(signum)
 
 
 @dataclass(frozen=True)
 class Models:
-    """The model directories of the two tiers, where that tier is started."""
+    """The model directories of the two tiers; that of a tier which is not started may be None."""
 
     edge: ModelDirectory | None
     cloud: ModelDirectory | None
 
     @staticmethod
     def find(config: StackConfig) -> Models:
-        """Raises ModelMissingError, ManifestError."""
-        return Models(
-            find_model("edge", config.edge_model) if config.edge else None,
-            find_model("cloud", config.cloud_model) if config.worker else None,
-        )
+        """Those of the tiers that are started, and of the other tier too where there is one of the same family: a node
+        that joins later may offer it. Raises ModelMissingError, ManifestError."""
+        edge = _find("edge", config.edge_model, needed=config.edge)
+        cloud = _find("cloud", config.cloud_model, needed=config.worker)
+        if edge and cloud and edge.family != cloud.family:
+            return Models(edge if _is_wanted("edge", config) else None, cloud if _is_wanted("cloud", config) else None)
+        return Models(edge, cloud)
 
     @property
     def all(self) -> list[ModelDirectory]:
         """Those that there are."""
         return [model for model in (self.edge, self.cloud) if model]
+
+
+def _find(tier: TierName, given: Path | None, *, needed: bool) -> ModelDirectory | None:
+    try:
+        return find_model(tier, given)
+    except ModelMissingError:
+        if needed:
+            raise
+        return None
+
+
+def _is_wanted(tier: TierName, config: StackConfig) -> bool:
+    started, given = (config.edge, config.edge_model) if tier == "edge" else (config.worker, config.cloud_model)
+    return started or given is not None
 
 
 def _ready(config: StackConfig) -> StackEvent:
@@ -135,9 +138,9 @@ def stack_children(config: StackConfig, models: Models) -> list[ChildSpec]:
     """The children in start order."""
     children = [] if config.log_url else [_log_child(config)]
     children.append(_control_child(config, models))
-    if models.cloud:
+    if config.worker and models.cloud:
         children.append(_worker_child(config, models.cloud))
-    if models.edge:
+    if config.edge and models.edge:
         children.append(_agent_child(config, models.edge))
     return children
 
@@ -165,7 +168,7 @@ def _control_child(config: StackConfig, models: Models) -> ChildSpec:
     def command() -> list[str]:
         words: list[str | Path] = ["--host", config.host, "--port", str(config.port), "--data-dir", config.data_dir]
         for model in models.all:
-            words += ["--model", f"{model.name}={model.path}"]
+            words += ["--model", model.path]
         return _command("control", *words)
 
     return ChildSpec(

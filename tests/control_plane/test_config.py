@@ -14,7 +14,7 @@ def test_defaults_serve_one_machine() -> None:
     config = ControlConfig.load({})
     assert config.base_url == "http://127.0.0.1:8080"
     assert config.sql_url == "sqlite+aiosqlite:///.edgewise/edgewise.sqlite3"
-    assert config.models == {}
+    assert config.models == ()
     assert not config.allow_unregistered_models
 
 
@@ -22,7 +22,7 @@ def test_variables_are_read_and_arguments_win() -> None:
     environ = {
         "EDGEWISE_DATA_DIR": "/var/lib/edgewise",
         "EDGEWISE_PORT": "9000",
-        "EDGEWISE_MODELS": "edgewise-edge=/m/edge, edgewise-cloud=/m/cloud",
+        "EDGEWISE_MODELS": "/m/edge, /m/cloud",
         "EDGEWISE_UPSTREAMS": '[{"name": "vllm", "base_url": "http://gpu:8000/v1", "model": "m", "api_key_env": "K"}]',
         "EDGEWISE_ALLOW_UNREGISTERED_MODELS": "1",
         "EDGEWISE_STREAM_TTL_S": "60",
@@ -31,7 +31,7 @@ def test_variables_are_read_and_arguments_win() -> None:
     assert config.port == 7000
     assert config.host == "127.0.0.1"
     assert config.data_dir == Path("/var/lib/edgewise")
-    assert config.models == {"edgewise-edge": Path("/m/edge"), "edgewise-cloud": Path("/m/cloud")}
+    assert config.models == (Path("/m/edge"), Path("/m/cloud"))
     assert config.upstreams == (UpstreamConfig(name="vllm", base_url="http://gpu:8000/v1", model="m", api_key_env="K"),)
     assert config.allow_unregistered_models
     assert config.stream_ttl_s == 60.0
@@ -43,8 +43,6 @@ def test_variables_are_read_and_arguments_win() -> None:
         ("PORT", "eighty"),
         ("PORT", "70000"),
         ("PORT", "-1"),
-        ("MODELS", "no-directory"),
-        ("MODELS", "=x"),
         ("UPSTREAMS", "{"),
         ("UPSTREAMS", '[{"name": "x", "base_url": "ftp://x", "model": "m"}]'),
         ("UPSTREAMS", '[{"name": "x", "base_url": "http://x", "model": "m", "typo": 1}]'),
@@ -58,7 +56,7 @@ def test_variables_are_read_and_arguments_win() -> None:
 def test_a_wrong_setting_names_its_variable_and_what_it_should_be(name: str, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         ControlConfig.load({f"EDGEWISE_{name}": text})
-    assert caught.value.where == f"EDGEWISE_{name}"
+    assert f"EDGEWISE_{name}" in caught.value.where
     assert caught.value.expected
     assert caught.value.remedy
 

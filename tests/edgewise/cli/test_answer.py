@@ -70,6 +70,16 @@ def test_it_does_not_come_back_for_ever(api: FakeApi) -> None:
         read(api, tries=2)
 
 
+def test_an_answer_that_stands_still_is_not_waited_for_again(api: FakeApi) -> None:
+    def stand_still(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("timed out", request=request)
+
+    with httpx.Client(base_url=api.url, transport=httpx.MockTransport(stand_still)) as client:
+        reader = AnswerReader(client, pause=lambda seconds: pytest.fail("it came back"))
+        with pytest.raises(UnreachableError, match="stands still"):
+            list(reader.read({}))
+
+
 def test_nothing_left_to_read_is_an_end(api: FakeApi) -> None:
     api.reply("POST", "/v1/chat/completions", stream(*ALL, broken=True))
     api.reply("GET", RESUME, Reply(status=204))

@@ -132,14 +132,6 @@ def test_wrong_usage_is_exit_code_2(command: Command) -> None:
     assert command("nonsense").code == 2
 
 
-@pytest.mark.parametrize("role", ["worker", "agent"])
-def test_a_process_that_cannot_start_as_configured_says_so_to_its_supervisor(
-    role: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run([role, "--key-file", str(tmp_path / "none")]) == 78
-    assert "The key file cannot be used" in capsys.readouterr().err
-
-
 # status -----------------------------------------------------------------------------------------------------------
 
 

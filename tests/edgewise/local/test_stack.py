@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 
 from edgewise.local.log_server import ADDRESS_FILE
-from edgewise.local.models import ModelDirectory
+from edgewise.local.models import MODELS_VARIABLE, ModelDirectory
 from edgewise.local.shell import ChildSpec
 from edgewise.local.stack import Models, StackConfig, run_stack, stack_children
 from edgewise.wire.errors import ModelMissingError
+from edgewise.wire.manifest import MANIFEST_FILE
+from tests.edgewise.local.test_models import make_model
 
-MODELS = Models(ModelDirectory("small", Path("models/edge")), ModelDirectory("large", Path("models/cloud")))
+FAMILY = ("tokenizer", "template")
+MODELS = Models(
+    ModelDirectory("small", Path("models/edge"), FAMILY), ModelDirectory("large", Path("models/cloud"), FAMILY)
+)
 
 
 def children(models: Models = MODELS, **settings: object) -> dict[str, ChildSpec]:
@@ -53,7 +58,7 @@ def test_options_reach_the_children(tmp_path: Path) -> None:
     found = children(data_dir=tmp_path, port=9000, throttle_edge_tokens_per_s=7.0, device_facts=Path("facts.json"))
     control, agent = " ".join(found["control"].command()), " ".join(found["edge-0"].command())
     assert "--port 9000" in control
-    assert "--model small=models/edge --model large=models/cloud" in control
+    assert "--model models/edge --model models/cloud" in control
     assert "--url http://127.0.0.1:9000" in agent
     assert "--local-port 9001" in agent
     assert "--label shared=true" in agent
@@ -62,8 +67,43 @@ def test_options_reach_the_children(tmp_path: Path) -> None:
     assert "--throttle" not in " ".join(found["worker-0"].command())
 
 
-def test_a_tier_may_be_left_out(tmp_path: Path) -> None:
-    assert list(children(Models(None, None), data_dir=tmp_path)) == ["token-log", "control"]
+def test_a_tier_may_be_left_out_and_its_model_is_known_all_the_same(tmp_path: Path) -> None:
+    found = children(data_dir=tmp_path, edge=False, worker=False)
+    assert list(found) == ["token-log", "control"]
+    assert "--model models/edge --model models/cloud" in " ".join(found["control"].command())
+    assert list(children(data_dir=tmp_path, edge=False)) == ["token-log", "control", "worker-0"]
+    assert (
+        "--model" not in children(Models(None, None), data_dir=tmp_path, edge=False, worker=False)["control"].command()
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A models directory with a reference pair."""
+    for tier in ("edge", "cloud"):
+        make_model(tmp_path / "home" / tier, tier)
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize("started", [{}, {"edge": False}, {"worker": False}, {"edge": False, "worker": False}])
+def test_both_models_are_found_whatever_is_started(started: dict[str, bool], home: Path) -> None:
+    found = Models.find(StackConfig(**started))  # type: ignore[arg-type]
+    assert [model.path for model in found.all] == [home / "edge", home / "cloud"]
+
+
+def test_a_missing_model_matters_only_where_its_tier_is_started(home: Path) -> None:
+    (home / "edge" / MANIFEST_FILE).unlink()
+    assert [model.path for model in Models.find(StackConfig(edge=False)).all] == [home / "cloud"]
+    with pytest.raises(ModelMissingError):
+        Models.find(StackConfig())
+
+
+def test_a_found_model_of_another_family_stands_back_where_its_tier_is_not_started(home: Path, tmp_path: Path) -> None:
+    mine = make_model(tmp_path / "mine", "mine", tokenizer="1" * 64)
+    assert [model.path for model in Models.find(StackConfig(edge=False, cloud_model=mine)).all] == [mine]
+    both = Models.find(StackConfig(cloud_model=mine))  # the control plane refuses such a pair, and says why
+    assert [model.path for model in both.all] == [home / "edge", mine]
 
 
 @pytest.mark.parametrize(
