@@ -16,6 +16,7 @@ import control_plane.decisions.endpoints
 import control_plane.model_versions.endpoints
 import control_plane.nodes.endpoints
 import control_plane.policy_admin.endpoints
+import control_plane.telemetry.endpoints
 from control_plane.openapi import describe_hot_paths
 from control_plane.plane import ControlPlane
 from edgewise import __version__
@@ -42,6 +43,7 @@ def build_app(plane: ControlPlane) -> FastAPI:
         control_plane.accounts.endpoints.router(plane.accounts),
         control_plane.policy_admin.endpoints.router(plane.policies, plane.keyring),
         control_plane.nodes.endpoints.router(plane.registry, plane.keyring),
+        control_plane.telemetry.endpoints.router(plane.telemetry, plane.keyring),
         control_plane.decisions.endpoints.router(plane.decisions, plane.keyring),
         control_plane.model_versions.endpoints.router(plane.catalog, plane.keyring),
         control_plane.audit.endpoints.router(plane.audit, plane.keyring),

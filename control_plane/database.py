@@ -186,8 +186,9 @@ def _async_url(url: str) -> URL:
 
 
 def _engine(url: URL, busy_timeout_ms: int) -> AsyncEngine:
+    """No parameter of a statement reaches the words of an exception, and so a log: prompts are among them."""
     try:
-        engine = create_async_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
+        engine = create_async_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite", hide_parameters=True)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigError(
             f"No driver for {url.drivername} is installed ({error})",

@@ -31,8 +31,10 @@ from control_plane.nodes.socket import NodeSocket
 from control_plane.policy_admin.service import PolicyStore
 from control_plane.streams.archive import ArchivedLog, Sealer
 from control_plane.streams.valkey_log import ValkeyStreamLog, connect
+from control_plane.telemetry.service import TelemetryIntake
 from control_plane.upstreams.openai_tier import OpenAITier, Upstream
 from edgewise.api.service import AnswerService
+from edgewise.api.takeover import Takeover
 from edgewise.routing.runner import Runner
 from edgewise.streams.tailer import TailerHub
 from edgewise.wire.errors import ConfigError, EdgewiseError
@@ -57,9 +59,11 @@ class ControlPlane:
     decisions: Decisions
     catalog: ModelCatalog
     registry: NodeRegistry
+    telemetry: TelemetryIntake
     node_socket: NodeSocket
     runner: Runner
     answers: AnswerService
+    takeover: asyncio.Task[None]
 
     @staticmethod
     @asynccontextmanager
@@ -76,7 +80,8 @@ class ControlPlane:
         return {name: _verdict(result) for name, result in zip(checks, results, strict=True)}
 
     async def drain(self, timeout_s: float) -> None:
-        """Let running answers end, then send the nodes away with reconnect slots."""
+        """Take up and take in nothing more, let running answers end, then send the nodes away with reconnect slots."""
+        await _cancel(self.takeover)
         await self.runner.drain(timeout_s)
         await self.registry.drain(SLOTS_S)
 
@@ -108,8 +113,8 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
     await policies.load()
     catalog = ModelCatalog(database, audit, allow_unregistered=config.allow_unregistered_models)
     await catalog.load()
-    for name, directory in config.models.items():
-        await catalog.register_directory(directory, name=name)
+    for directory in config.models:
+        await catalog.register_directory(directory)
 
     recorder = DecisionRecorder(database, SpillFile(config.data_dir), queue_max=config.decision_queue_max)
     await recorder.start()
@@ -122,7 +127,14 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
     sealer = Sealer(log, sealed)
     stack.push_async_callback(sealer.settle, SEAL_GRACE_S)
 
-    registry = NodeRegistry(NodeGate(keyring, catalog), policy=lambda: policies.current)
+    telemetry = TelemetryIntake(database)
+    stack.push_async_callback(telemetry.settle)
+    registry = NodeRegistry(
+        NodeGate(keyring, catalog),
+        policy=lambda: policies.current,
+        on_telemetry=telemetry.store,
+        last_stored=telemetry.last_stored,
+    )
     keyring.on_revoked(registry.disconnect_key)
     policies.on_activated(lambda active: registry.offer_policy(active.digest, active.text))
 
@@ -138,6 +150,9 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
         upstreams=_upstream_tiers(config.upstreams, http),
         on_ended=sealer.seal_soon,
     )
+    answers = AnswerService(host, archive, TailerHub(archive), runner)
+    takeover = asyncio.create_task(Takeover(answers).run(), name="takeover")
+    stack.push_async_callback(_cancel, takeover)
     return ControlPlane(
         config=config,
         database=database,
@@ -149,10 +164,17 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
         decisions=Decisions(database, recorder),
         catalog=catalog,
         registry=registry,
+        telemetry=telemetry,
         node_socket=NodeSocket(registry),
         runner=runner,
-        answers=AnswerService(host, archive, TailerHub(archive), runner),
+        answers=answers,
+        takeover=takeover,
     )
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _upstream_tiers(upstreams: Sequence[UpstreamConfig], http: aiohttp.ClientSession) -> list[OpenAITier]:

@@ -8,6 +8,7 @@ from control_plane.database import Base
 from control_plane.decisions.tables import DecisionRow, SealedStreamRow
 from control_plane.model_versions.tables import ModelVersionRow
 from control_plane.policy_admin.tables import PolicyActivationRow, PolicyVersionRow
+from control_plane.telemetry.tables import TelemetryRow
 
 METADATA = Base.metadata
 TABLES = (
@@ -18,4 +19,5 @@ TABLES = (
     PolicyActivationRow,
     PolicyVersionRow,
     SealedStreamRow,
+    TelemetryRow,
 )

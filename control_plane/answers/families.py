@@ -13,16 +13,16 @@ from edgewise.wire.manifest import load_manifest
 FAMILY_NAME = "edgewise"
 
 
-def load_families(models: Mapping[str, Path], upstream_models: Iterable[str]) -> dict[str, Family]:
-    """Read tokenizers and context sizes from the model directories.
+def load_families(models: Iterable[Path], upstream_models: Iterable[str]) -> dict[str, Family]:
+    """Read names, tokenizers and context sizes from the model directories; a model's name is its manifest's.
 
     The name `edgewise` stands for all of them together, so they must share tokenizer and template.
     Raises ModelMissingError, ModelDigestError, ConfigError.
     """
     families: dict[str, Family] = {}
-    for name, directory in models.items():
+    for directory in models:
         manifest = load_manifest(directory, verify=False)
-        families[name] = Family(name, ChatTokenizer.load(directory), manifest.context_tokens)
+        families[manifest.name] = Family(manifest.name, ChatTokenizer.load(directory), manifest.context_tokens)
     _require_one_tokenizer(families)
     own = list(families.values())
     for name in upstream_models:

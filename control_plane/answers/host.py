@@ -10,8 +10,9 @@ from control_plane.accounts.keyring import KeyRing
 from control_plane.answers.families import FAMILY_NAME, find_family
 from control_plane.audit.service import utc_now
 from control_plane.decisions.recorder import DecisionRecorder
-from control_plane.decisions.records import Decided, DecisionStatus, Finished
+from control_plane.decisions.records import Decided, Finished, status_of
 from control_plane.nodes.registry import NodeRegistry
+from control_plane.nodes.tier import NodeTier
 from control_plane.policy_admin.service import PolicyStore
 from edgewise.api.host import Admission, Caller, Facts, Family
 from edgewise.dialects.chat import ChatRequest
@@ -20,8 +21,6 @@ from edgewise.routing.runner import Outcome
 from edgewise.routing.tier import Tier, TierKind
 from edgewise.wire.errors import ForbiddenError
 from policies import Decision
-
-_STATUS: dict[str, DecisionStatus] = {"cancelled": "cancelled", "fenced": "cancelled", "error": "failed"}
 
 
 class ControlHost:
@@ -63,7 +62,8 @@ class ControlHost:
         return find_family(self._families, model)
 
     def facts(self, caller: Caller, request: ChatRequest) -> dict[str, Any]:
-        device = self._device(caller, request)
+        self._require_binding(caller, request.edgewise.device)
+        device = self._device(caller, request.edgewise.device)
         facts: dict[str, Any] = {"device.present": bool(device)} | self._registry.cloud_facts()
         if device:
             facts |= self._registry.device_facts(device)
@@ -74,41 +74,47 @@ class ControlHost:
     def decide(self, facts: Facts) -> Decision:
         return self._policies.active.decide(facts)
 
-    def tiers(self, caller: Caller, request: ChatRequest) -> TierSource:
-        device = self._device(caller, request)
-        wanted = None if request.model == FAMILY_NAME else request.model
+    def tiers(self, caller: Caller, *, model: str, device: str) -> TierSource:
+        self._require_binding(caller, device)
+        wanted = None if model == FAMILY_NAME else model
 
         def source(kind: TierKind) -> list[Tier]:
-            found = self._edge(device) if kind == "edge" else self._cloud()
+            found = self._edge(caller, self._device(caller, device)) if kind == "edge" else self._cloud()
             return [tier for tier in found if wanted is None or wanted in tier.capabilities.models]
 
         return source
 
-    def _edge(self, device: str) -> list[Tier]:
-        return [tier for tier in self._registry.tiers("edge") if tier.node_id == device]
+    def _edge(self, caller: Caller, device: str) -> list[NodeTier]:
+        return [tier for tier in self._devices(caller) if tier.node_id == device]
+
+    def _devices(self, caller: Caller) -> list[NodeTier]:
+        """Devices of the caller's own tenant; those of others do not exist for it."""
+        return [tier for tier in self._registry.tiers("edge") if tier.tenant == caller.tenant]
 
     def _cloud(self) -> list[Tier]:
         """Workers first, the least busy of them first; foreign engines after them."""
-        workers = sorted(self._registry.tiers("cloud"), key=lambda tier: tier.load().queued + tier.load().running)
-        return [*workers, *self._upstreams]
+        return [*self._registry.tiers("cloud"), *self._upstreams]
 
-    def _device(self, caller: Caller, request: ChatRequest) -> str:
-        """The node id of the device that may serve this caller, or an empty string.
-
-        A key bound to a device never reaches another. Without a wish or a binding only devices that offer themselves
-        to everybody (label shared=true) are used: a stranger's phone is nobody's cloud.
-        """
-        wanted = request.edgewise.device
+    def _require_binding(self, caller: Caller, wanted: str) -> None:
         if caller.device and wanted not in ("", caller.device):
             raise ForbiddenError(
                 f"This key is bound to the device {caller.device}",
                 where="edgewise.device",
                 remedy="leave edgewise.device out, or use another key",
             )
-        if wanted or caller.device:
-            return wanted or caller.device
-        shared = [tier for tier in self._registry.tiers("edge") if tier.labels.get("shared") == "true"]
-        return min(shared, key=lambda tier: tier.load().queued + tier.load().running).node_id if shared else ""
+
+    def _device(self, caller: Caller, wanted: str) -> str:
+        """The node id of the device that may serve this caller, or an empty string.
+
+        A key bound to a device never reaches another, and no key one of another tenant. Without a wish or a binding
+        only devices that offer themselves to everybody (label shared=true) are used: a stranger's phone is nobody's
+        cloud.
+        """
+        devices = self._devices(caller)
+        if named := wanted or caller.device:
+            return named if any(tier.node_id == named for tier in devices) else ""
+        shared = [tier for tier in devices if tier.labels.get("shared") == "true"]
+        return shared[0].node_id if shared else ""  # the registry lists the least busy first
 
     def decided(self, admission: Admission) -> None:
         decision, caller = admission.decision, admission.caller
@@ -129,13 +135,13 @@ class ControlHost:
             )
         )
 
-    def finished(self, admission: Admission, outcome: Outcome) -> None:
+    def finished(self, sid: str, outcome: Outcome) -> None:
         timings, failures = outcome.timings, outcome.failures
         self._recorder.finished(
             Finished(
-                stream_id=admission.sid,
+                stream_id=sid,
                 at=self._now(),
-                status=_STATUS.get(outcome.finish, "done"),
+                status=status_of(outcome.finish),
                 finish=outcome.finish,
                 error_code=failures[-1].info().code if failures and outcome.finish == "error" else "",
                 tier=outcome.tiers[-1] if outcome.tiers else "",
@@ -146,5 +152,4 @@ class ControlHost:
                 total_s=timings.total_s or None,
             )
         )
-        if outcome.finish != "fenced":  # another runner has the stream now, and will end it
-            self._on_ended(admission.sid)
+        self._on_ended(sid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 
@@ -17,11 +17,13 @@ from control_plane.admin_api import (
     next_cursor,
     operator_only,
 )
+from control_plane.decisions.records import DecisionStatus
 from control_plane.decisions.repository import DecisionFilter
 from control_plane.decisions.schemas import DecisionPage, DecisionView
 from control_plane.decisions.service import Decisions, stream_id_of
 
 Word = Annotated[str | None, Query(max_length=160, pattern=r"^[^\x00]*$")]
+Origin = Literal["device", "control_plane"]
 
 
 def router(decisions: Decisions, keyring: KeyRing) -> APIRouter:
@@ -37,12 +39,15 @@ def router(decisions: Decisions, keyring: KeyRing) -> APIRouter:
         rule: Word = None,
         tenant: Word = None,
         stream: Word = None,
+        origin: Origin | None = None,
+        status: DecisionStatus | None = None,
         after: IdCursor = None,
         limit: Limit = 50,
         by: Principal = Depends(operator),
     ) -> DecisionPage:
         """Decisions, newest first; `tier` matches the tier chosen first or the one that spoke last."""
-        wanted = DecisionFilter(since, until, tier, rule, tenant, stream_id_of(stream) if stream else None)
+        sid = stream_id_of(stream) if stream else None
+        wanted = DecisionFilter(since, until, tier, rule, tenant, sid, origin, status)
         rows = await decisions.page(wanted, before_id=id_cursor(after), limit=limit)
         items = [DecisionView.model_validate(row) for row in rows]
         return DecisionPage(items=items, next=next_cursor(rows, limit, lambda row: row.stream_id))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from control_plane.text import clip
 from policies import FACTS, FactValue
 
 DecisionStatus = Literal["running", "done", "failed", "cancelled"]
@@ -59,23 +60,30 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
 
 Event = Decided | Finished
 
+_STATUS: dict[str, DecisionStatus] = {"cancelled": "cancelled", "fenced": "cancelled", "error": "failed"}
+
+
+def status_of(finish: str) -> DecisionStatus:
+    """The state of an answer that ended in this way."""
+    return _STATUS.get(finish, "done")
+
 
 def decided_values(event: Decided) -> dict[str, Any]:
     """Column values of a decision at admission."""
     return {
         "stream_id": event.stream_id,
         "at": event.at,
-        "tenant": _clip(event.tenant, 64),
-        "key_id": _clip(event.key_id, 64),
-        "origin": _clip(event.origin, 64),
+        "tenant": clip(event.tenant, 64),
+        "key_id": clip(event.key_id, 64),
+        "origin": clip(event.origin, 64),
         "facts": without_text(event.facts),
-        "mode": _clip(event.mode, 32),
-        "rule": _clip(event.rule, 160),
-        "reason": _clip(event.reason, 500),
-        "policy_digest": _clip(event.policy_digest, 80),
-        "model": _clip(event.model, 64),
-        "tier": _clip(event.tier, 80),
-        "fallbacks": [_clip(tier, 80) for tier in event.fallbacks],
+        "mode": clip(event.mode, 32),
+        "rule": clip(event.rule, 160),
+        "reason": clip(event.reason, 500),
+        "policy_digest": clip(event.policy_digest, 80),
+        "model": clip(event.model, 64),
+        "tier": clip(event.tier, 80),
+        "fallbacks": [clip(tier, 80) for tier in event.fallbacks],
         "status": "running",
     }
 
@@ -85,8 +93,8 @@ def finished_values(event: Finished) -> dict[str, Any]:
     values: dict[str, Any] = {
         "ended_at": event.at,
         "status": event.status,
-        "finish": _clip(event.finish, 32),
-        "error_code": _clip(event.error_code, 64),
+        "finish": clip(event.finish, 32),
+        "error_code": clip(event.error_code, 64),
         "prompt_tokens": event.prompt_tokens,
         "completion_tokens": event.completion_tokens,
         "waste_tokens": event.waste_tokens,
@@ -95,7 +103,7 @@ def finished_values(event: Finished) -> dict[str, Any]:
         "timings_s": dict(event.timings_s),
     }
     if event.tier:
-        values["last_tier"] = _clip(event.tier, 80)
+        values["last_tier"] = clip(event.tier, 80)
     return values
 
 
@@ -107,9 +115,4 @@ def without_text(facts: Mapping[str, object]) -> dict[str, FactValue]:
 def _scalar(value: object) -> FactValue:
     if isinstance(value, bool | int | float):
         return value
-    return _clip(value, FACT_MAX_CHARS) if isinstance(value, str) and len(value) <= FACT_MAX_CHARS else WITHHELD
-
-
-def _clip(text: str, chars: int) -> str:
-    """At most `chars` characters of what every database can store: no NUL, no lone surrogate."""
-    return text[:chars].replace("\0", "").encode(errors="replace").decode()
+    return clip(value, FACT_MAX_CHARS) if isinstance(value, str) and len(value) <= FACT_MAX_CHARS else WITHHELD

@@ -23,6 +23,8 @@ class DecisionFilter:
     rule: str | None = None
     tenant: str | None = None
     stream_id: str | None = None
+    origin: str | None = None
+    status: str | None = None
 
 
 class DecisionRepository:
@@ -31,9 +33,14 @@ class DecisionRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def known(self, stream_ids: Collection[str]) -> set[str]:
-        """Those of `stream_ids` that have a row."""
+    async def known(
+        self, stream_ids: Collection[str], *, origin: str | None = None, tenant: str | None = None
+    ) -> set[str]:
+        """Those of `stream_ids` that have a row, of that origin and tenant where they are given."""
         query = select(DecisionRow.stream_id).where(DecisionRow.stream_id.in_(stream_ids))
+        for column, value in ((DecisionRow.origin, origin), (DecisionRow.tenant, tenant)):
+            if value is not None:
+                query = query.where(column == value)
         return set((await self._session.scalars(query)).all())
 
     async def insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -65,6 +72,8 @@ class DecisionRepository:
             (DecisionRow.rule, wanted.rule),
             (DecisionRow.tenant, wanted.tenant),
             (DecisionRow.stream_id, wanted.stream_id),
+            (DecisionRow.origin, wanted.origin),
+            (DecisionRow.status, wanted.status),
         ):
             if value is not None:
                 query = query.where(column == value)

@@ -75,6 +75,7 @@ def summarize(records: Sequence[Record]) -> Summary:
             text = text[: entry.start]
         elif isinstance(entry, EndEntry):
             finish, prompt_tokens, completion_tokens = entry.finish, entry.prompt_tokens, entry.completion_tokens
+            text += entry.text
     return Summary(text, finish, prompt_tokens, completion_tokens)
 
 

@@ -99,12 +99,6 @@ class ModelCatalog:
             return list(self._by_name.get(name, {}).values())
         return [row for versions in self._by_name.values() for row in versions.values()]
 
-    def manifest_of(self, offer: Offer) -> Manifest | None:
-        """The manifest of an offered version, after the check of `admit_models`; None for a name that is not known."""
-        self.admit_models([offer])
-        row = self._by_name.get(offer.name, {}).get(offer.version)
-        return parse_manifest(row.manifest.encode()) if row else None
-
     def admit_models(self, offers: Iterable[Offer]) -> None:
         """Check a node's hello. Raises ModelDigestError when a registered name comes with other bytes, and
         UnknownModelError for a name that is not registered, unless those are allowed."""

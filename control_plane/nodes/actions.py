@@ -43,12 +43,14 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """The one end of an attempt: well (`finish`), badly (`error`), or, with neither, because it was cancelled here."""
+    """The one end of an attempt: well (`finish`, with the `text` that was held back), badly (`error`), or, with neither,
+    because it was cancelled here."""
 
     attempt: str
     finish: Finish | None = None
     usage: Usage | None = None
     error: EdgewiseError | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,13 +81,16 @@ class AttemptBook:
 
 
 class AttemptInbox:
-    """What an attempt said and its reader has not taken yet: a slow reader gets longer chunks, never a queue."""
+    """What an attempt said and its reader has not taken yet: a slow reader gets longer chunks, never a queue.
 
-    def __init__(self, max_chars: int = INBOX_MAX_CHARS) -> None:
+    `next_index` is that of the first id that the attempt may say.
+    """
+
+    def __init__(self, max_chars: int = INBOX_MAX_CHARS, *, next_index: int = 0) -> None:
         self._max_chars = max_chars
         self._chars = 0
         self._waiting: list[Chunk] = []
-        self._next_index = 0
+        self._next_index = next_index
         self._last: Chunk | None = None
         self._error: EdgewiseError | None = None
         self._ended = False
@@ -101,12 +104,12 @@ class AttemptInbox:
         self._changed.set()
         return self._chars <= self._max_chars
 
-    def end(self, finish: Finish | None, usage: Usage | None, error: EdgewiseError | None) -> None:
-        """Nothing more will come."""
+    def end(self, finish: Finish | None, usage: Usage | None, error: EdgewiseError | None, text: str = "") -> None:
+        """Nothing more will come. `text` is what was held back; it is in one chunk with the finish."""
         self._ended = True
         self._error = error
         if finish is not None:
-            self._last = Chunk(self._next_index, (), "", finish, usage)
+            self._last = Chunk(self._next_index, (), text, finish, usage)
         self._changed.set()
 
     async def next(self) -> Chunk | None:

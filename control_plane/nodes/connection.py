@@ -155,7 +155,7 @@ class NodeConnection:
     def start(self, attempt: str, state: GenerationState, deadline_s: float | None) -> AttemptInbox:
         """Begin an attempt. Raises TierLostError when the node is gone, TierError when the request does not fit."""
         actions = self._session.start(attempt, state, deadline_s)
-        inbox = self._inboxes[attempt] = AttemptInbox()
+        inbox = self._inboxes[attempt] = AttemptInbox(next_index=len(state.output_ids))
         try:
             self._perform(actions)
         except FrameTooLargeError as error:
@@ -180,9 +180,9 @@ class NodeConnection:
             case do.Deliver(attempt, chunk):
                 if not self._inboxes[attempt].deliver(chunk):
                     self._perform(self._session.give_up(attempt, TierError("The reader is too slow", where=attempt)))
-            case do.AttemptEnded(attempt, finish, usage, error):
+            case do.AttemptEnded(attempt, finish, usage, error, text):
                 if inbox := self._inboxes.pop(attempt, None):
-                    inbox.end(finish, usage, error)
+                    inbox.end(finish, usage, error, text)
             case do.Admit(hello):
                 self._joining = asyncio.create_task(self._join(hello))
             case do.StoreTelemetry(frame):

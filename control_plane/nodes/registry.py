@@ -34,6 +34,9 @@ Epochs = Callable[[str, int], Awaitable[int]]
 StoreFresh = Callable[[FreshTelemetry], Awaitable[None]]
 """Stores records that are new; when it raises, they are not acknowledged and come again."""
 
+LastStored = Callable[[str, str], Awaitable[int]]
+"""Gives (node id, telemetry stream) the last sequence number that is stored, 0 for none: for a gateway that forgot."""
+
 
 class PolicyInForce(Protocol):
     """The active policy, as far as nodes are concerned."""
@@ -73,6 +76,7 @@ class NodeRegistry:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         on_telemetry: StoreFresh | None = None,
+        last_stored: LastStored | None = None,
         policy: Callable[[], PolicyInForce | None] = lambda: None,
         epochs: Epochs | None = None,
         config: NodesConfig | None = None,
@@ -84,6 +88,7 @@ class NodeRegistry:
         self._admit = admit
         self._wall = wall
         self._on_telemetry = on_telemetry
+        self._last_stored = last_stored
         self._epochs = epochs or MemoryEpochs()
         self._config = config or NodesConfig()
         self._rng = rng or random.Random()
@@ -192,14 +197,13 @@ class NodeRegistry:
     async def join(self, connection: NodeConnection, hello: frames.Hello) -> None:
         """Check a node and put it in the place of its older connection. Raises what `admit` raises, SupersededError."""
         admission = await self._admit(hello)
+        ledger = await self._ledger(hello)
         epoch = await self._epochs(hello.node_id, hello.last_connection_epoch)
         older = self._nodes.get(hello.node_id)
         if older is not None and (older.epoch > epoch or _dialled_later(older.hello, hello)):
             raise _superseded(hello.node_id, older.epoch)
         if older is not None:
             older.dismiss(_superseded(hello.node_id, epoch))
-        ledger = self._ledgers.setdefault(hello.node_id, TelemetryLedger(hello.node_id))
-        ledger.learn(hello.telemetry_stream, hello.telemetry_acked)
         grant = Grant(epoch, self._wall(), ledger.acked(hello.telemetry_stream), self._offer(hello))
         connection.admit(admission, grant)
         if connection.live:
@@ -212,10 +216,22 @@ class NodeRegistry:
         node_id = connection.hello.node_id
         ledger = self._ledgers[node_id]
         async with self._storing.setdefault(node_id, asyncio.Lock()):
-            fresh = ledger.take(frame)
+            fresh = ledger.take(frame, connection.admission)
             if fresh is not None:
                 await self._keep(fresh, ledger)
             return ledger.acked(frame.stream)
+
+    async def _ledger(self, hello: frames.Hello) -> TelemetryLedger:
+        """The node's ledger, which knows at least what the node and the store know of its stream."""
+        ledger = self._ledgers.setdefault(hello.node_id, TelemetryLedger(hello.node_id))
+        stream = hello.telemetry_stream
+        if self._last_stored is not None and stream and not ledger.knows(stream):
+            try:
+                ledger.learn(stream, await self._last_stored(hello.node_id, stream))
+            except EdgewiseError as error:
+                log.warning("what is stored of node %s is unknown; it may send it again: %s", hello.node_id, error)
+        ledger.learn(stream, hello.telemetry_acked)
+        return ledger
 
     async def _keep(self, fresh: FreshTelemetry, ledger: TelemetryLedger) -> None:
         try:

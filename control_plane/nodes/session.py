@@ -203,7 +203,7 @@ class GatewaySession:
                 return self._on_tokens(frame)
             case frames.Finished(attempt=attempt, finish=finish):
                 usage = frame.usage and Usage(frame.usage.prompt_tokens, frame.usage.completion_tokens)
-                ended = AttemptEnded(attempt, finish=finish, usage=usage or None)
+                ended = AttemptEnded(attempt, finish=finish, usage=usage or None, text=frame.text)
                 return [ended] if self._attempts.end(attempt) else []
             case frames.Failed(attempt=attempt, error=error):
                 failed = AttemptEnded(attempt, error=tier_error(error))

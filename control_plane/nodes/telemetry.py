@@ -8,20 +8,24 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from control_plane.nodes.admission import Admission
 from edgewise.wire.frames import Telemetry, TelemetryRecord
 
 _STREAMS_KEPT = 8
+_NOBODY = Admission()
 
 
 @dataclass(frozen=True, slots=True)
 class FreshTelemetry:
-    """The part of a batch that is not stored yet. `dropped` records before it were lost on the node, for good."""
+    """The part of a batch that is not stored yet. `dropped` records before it were lost on the node, for good;
+    `admission` says under which key they came."""
 
     node_id: str
     stream: str
     first_seq: int
     records: tuple[TelemetryRecord, ...]
     dropped: int
+    admission: Admission = _NOBODY
 
     @property
     def last_seq(self) -> int:
@@ -46,7 +50,11 @@ class TelemetryLedger:
         while len(self._acked) > _STREAMS_KEPT:
             self._acked.popitem(last=False)
 
-    def take(self, frame: Telemetry) -> FreshTelemetry | None:
+    def knows(self, stream: str) -> bool:
+        """Whether this process has heard of the stream."""
+        return stream in self._acked
+
+    def take(self, frame: Telemetry, admission: Admission = _NOBODY) -> FreshTelemetry | None:
         """What is new in this batch; None when all of it is known, or when records before it are missing."""
         expected = self.acked(frame.stream) + 1
         if frame.first_seq - frame.dropped > expected:
@@ -55,7 +63,7 @@ class TelemetryLedger:
         if not fresh:
             return None
         first = max(expected, frame.first_seq)
-        return FreshTelemetry(self._node_id, frame.stream, first, fresh, dropped=first - expected)
+        return FreshTelemetry(self._node_id, frame.stream, first, fresh, first - expected, admission)
 
     def commit(self, fresh: FreshTelemetry) -> None:
         """This part is stored."""

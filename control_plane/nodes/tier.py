@@ -17,6 +17,7 @@ class NodeTier:
     def __init__(self, connection: NodeConnection, *, attempt_deadline_s: float | None = None) -> None:
         hello = connection.hello
         self.node_id = hello.node_id
+        self.tenant = connection.admission.tenant
         self.labels = hello.labels
         self.name = f"{hello.kind}:{hello.node_id}"
         self.kind: TierKind = hello.kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -129,7 +130,8 @@ def _add_trying(routes: APIRouter, store: PolicyStore, operator: Callable[..., A
     @routes.post("/validate", responses=errors(413) | _REFUSED, openapi_extra=bodies.OPENAPI)
     async def validate_policy(request: Request, by: Principal = Depends(operator)) -> Validated:
         """Check a document and run its tests; nothing is saved."""
-        return Validated.of(store.compile((await bodies.read_policy(request)).text))
+        policy = await store.compile((await bodies.read_policy(request)).text)
+        return await asyncio.to_thread(Validated.of, policy)
 
     @routes.post("/active/explain", responses=errors())
     async def explain_active(wanted: Facts, by: Principal = Depends(operator)) -> Explained:
@@ -139,7 +141,7 @@ def _add_trying(routes: APIRouter, store: PolicyStore, operator: Callable[..., A
     @routes.post("/{version}/explain", responses=errors(404) | _REFUSED)
     async def explain_version(version: Version, wanted: Facts, by: Principal = Depends(operator)) -> Explained:
         """The same for any version."""
-        policy = store.compile((await store.get(version)).text)
+        policy = await store.compile((await store.get(version)).text)
         return Explained.model_validate(policy.explain(wanted.facts).to_dict())
 
 

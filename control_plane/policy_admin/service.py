@@ -84,19 +84,22 @@ class PolicyStore:
             activation = await self._activation()
             row = activation.policy if activation else await self._seed()
             if self._current is None or self._current.version != row.version:
-                self._swap(row, self.compile(row.text))
+                self._swap(row, await self.compile(row.text))
         return self.current
 
-    def compile(self, text: str) -> Policy:
-        """Parse and check, changing nothing. Raises PolicyRejectedError with every problem."""
+    async def compile(self, text: str) -> Policy:
+        """Parse and check, changing nothing. Raises PolicyRejectedError with every problem.
+
+        In a thread, since a long document takes half a second and answers stream on this event loop.
+        """
         try:
-            return _load(text)
+            return await asyncio.to_thread(_load, text)
         except PolicyError as error:
             raise PolicyRejectedError(error) from error
 
     async def create(self, text: str, *, note: str = "", actor: str) -> PolicyVersionRow:
         """Keep a valid text as the next version, not active yet. Raises PolicyRejectedError."""
-        row = self._row(self.compile(text), text, note, actor)
+        row = self._row(await self.compile(text), text, note, actor)
         async with self._database.session() as session:
             await PolicyRepository(session).add(row)
             self._audit.record(
@@ -106,7 +109,7 @@ class PolicyStore:
 
     async def create_and_activate(self, text: str, *, note: str = "", actor: str) -> PolicyVersionRow:
         """Save and put in force. Nothing is saved when the text has errors or its own tests fail."""
-        self._tested(text)
+        await self._tested(text)
         row = await self.create(text, note=note, actor=actor)
         await self.activate(row.version, actor=actor)
         return row
@@ -119,7 +122,7 @@ class PolicyStore:
         """
         async with self._changing:
             row = await self.get(version)
-            policy = self._tested(row.text)
+            policy = await self._tested(row.text)
             async with self._database.session() as session:
                 present = await PolicyRepository(session).activation()
                 _require_digest(present, expected_digest)
@@ -141,7 +144,7 @@ class PolicyStore:
                         "No policy was active before this one", remedy="activate a version by its number instead"
                     )
                 row = earlier.policy
-                policy = self.compile(row.text)
+                policy = await self.compile(row.text)
                 await self._record(session, "rollback", row, below_id=earlier.below_id, was=present, actor=actor)
             self._swap(row, policy)
         return self.current
@@ -167,9 +170,9 @@ class PolicyStore:
         )
         return "\n".join(lines)
 
-    def _tested(self, text: str) -> Policy:
+    async def _tested(self, text: str) -> Policy:
         try:
-            return Policy.load_for_activation(text, supported_modes=SUPPORTED_MODES)
+            return await asyncio.to_thread(Policy.load_for_activation, text, supported_modes=SUPPORTED_MODES)
         except PolicyError as error:
             raise PolicyRejectedError(error) from error
 
@@ -179,7 +182,7 @@ class PolicyStore:
 
     async def _seed(self) -> PolicyVersionRow:
         text = seed_text()
-        row = self._row(self.compile(text), text, "the seed policy", SYSTEM)
+        row = self._row(await self.compile(text), text, "the seed policy", SYSTEM)
         async with self._database.session() as session:
             await PolicyRepository(session).add(row)
             await self._record(session, "activate", row, below_id=None, was=None, actor=SYSTEM)

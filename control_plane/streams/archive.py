@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from control_plane.decisions.sealed import SealedStreams, encode_records
 from edgewise.streams.log import Appended, Claim, Head, Record, StreamLog, StreamStatus
+from edgewise.streams.refusals import ahead
 from edgewise.wire.errors import ConflictError, CursorTrimmedError, EdgewiseError, FencedError, StreamNotFoundError
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class ArchivedLog:
             return await self._live.read(sid, after=after, limit=limit)
         except (StreamNotFoundError, CursorTrimmedError):
             records = (await self._sealed.get(sid)).records
+            if after >= len(records):
+                raise ahead(sid, after, len(records)) from None
             return records[after + 1 : after + 1 + limit]
 
     def watch(self, sid: str) -> AsyncIterator[None]:
@@ -100,22 +103,30 @@ class Sealer:
     async def _seal_until_done(self, sid: str) -> None:
         while True:
             try:
-                await self.seal(sid)
-            except (StreamNotFoundError, ConflictError, FencedError) as error:
+                if not await self._seal_if_ended(sid):
+                    logger.info("stream is still open, its writer's end will seal it", extra={"stream": sid})
+            except (StreamNotFoundError, CursorTrimmedError, ConflictError, FencedError) as error:
                 logger.error("stream cannot be sealed: %s", error, extra={"stream": sid})
             except EdgewiseError as error:
                 logger.warning("sealing waits: %s", error, extra={"stream": sid})
                 await self._sleep(RETRY_S)
                 continue
+            except Exception as error:  # its words may hold what was said
+                logger.error("stream cannot be sealed: %s", type(error).__name__, extra={"stream": sid})
             return
 
     async def seal(self, sid: str) -> None:
         """Copy one ended stream. Raises ConflictError while it is open."""
+        if not await self._seal_if_ended(sid):
+            raise ConflictError(f"The stream {sid} has not ended")
+
+    async def _seal_if_ended(self, sid: str) -> bool:
         head = await self._live.head(sid)
         if head.status == "open":
-            raise ConflictError(f"The stream {sid} has not ended")
+            return False
         records: list[Record] = []
         while len(records) < head.next_seq:
             records += await self._live.read(sid, after=len(records) - 1, limit=READ_LIMIT)
         request = await self._live.request(sid)
         await self._sealed.seal(sid, head.owner, encode_records(records), head.status, request=request)
+        return True

@@ -5,14 +5,16 @@ pipeline over one connection. A batch whose answer was lost is sent again: every
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
 
-from control_plane.streams.connection import open_connection, refused, unreachable
+from control_plane.streams.connection import broken, open_connection, refused, unreachable
 from control_plane.streams.scripts import Name, Script
 from edgewise.wire.errors import LogUnavailableError
 
@@ -21,6 +23,8 @@ RETRY_FOR_S = 5.0
 _PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 Argument = str | bytes | int
+
+log = logging.getLogger(__name__)
 
 
 class _Call(NamedTuple):
@@ -73,6 +77,7 @@ class ScriptBatcher:
         await self._connection.disconnect(nowait=True)
 
     async def _send_waiting(self) -> None:
+        """Every batch is answered or failed, whatever goes wrong, and the next one has its turn."""
         while self._waiting:
             batch = self._waiting[:BATCH_CALLS]
             del self._waiting[:BATCH_CALLS]
@@ -83,6 +88,11 @@ class ScriptBatcher:
             except asyncio.CancelledError:
                 self._waiting[:0] = batch
                 raise
+            except Exception as error:
+                log.error("a batch for the token log broke: %s", type(error).__name__)
+                self._fail(batch, broken(error, self._where))
+                with suppress(Exception):
+                    await self._hang_up()
 
     async def _carry_out(self, batch: list[_Call]) -> None:
         """Send until every call has its answer, for at most `retry_for_s` without a server."""

@@ -55,6 +55,18 @@ def refused(error: Exception, where: str) -> LogUnavailableError:
     return LogUnavailableError(f"The token log refused a command: {error}", where=where, remedy=remedy)
 
 
+def broken(error: Exception, where: str) -> LogUnavailableError:
+    """The client itself failed; `error` becomes the cause, its words stay out of the message (they may be content)."""
+    told = LogUnavailableError(
+        f"A call of the token log broke: {type(error).__name__}",
+        where=where,
+        remedy="try again; if it stays, report it with the control plane's log",
+        retry_after_s=1.0,
+    )
+    told.__cause__ = error
+    return told
+
+
 def unreachable(error: Exception, where: str, tried_s: float) -> LogUnavailableError:
     """The server did not answer, for as long as we tried."""
     return LogUnavailableError(

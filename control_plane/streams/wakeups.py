@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from math import inf
 from typing import Any
 
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 _IDLE_CHANNEL = "ew:idle"
 _PAUSE_S = 0.1
+_BROKEN_PAUSE_S = 1.0
 
 
 class Wakeups:
@@ -76,18 +78,28 @@ class Wakeups:
             logger.info("token log wake-ups interrupted: %s", error)
 
     async def _listen(self) -> None:
+        """Whatever goes wrong, listening begins again after a pause: a watcher without wake-ups would wait for ever."""
         while True:
+            pause_s = _PAUSE_S
             try:
-                await open_connection(self._connection)
-                await self._subscribe_all()
-                while True:
-                    self._on_message(await self._connection.read_response(timeout=inf))
+                await self._hear()
             except (RedisError, OSError) as error:
                 logger.info("token log wake-ups interrupted: %s", error)
+            except Exception:
+                logger.exception("token log wake-ups broke; listening again in %g s", _BROKEN_PAUSE_S)
+                pause_s = _BROKEN_PAUSE_S
             finally:
                 self._subscribed = False
-            await self._connection.disconnect(nowait=True)
-            await self._sleep(_PAUSE_S)
+            with suppress(Exception):
+                await self._connection.disconnect(nowait=True)
+            await self._sleep(pause_s)
+
+    async def _hear(self) -> None:
+        """Connect, subscribe and pass on messages. Raises RedisError or OSError when the connection ends."""
+        await open_connection(self._connection)
+        await self._subscribe_all()
+        while True:
+            self._on_message(await self._connection.read_response(timeout=inf))
 
     async def _subscribe_all(self) -> None:
         names = (_IDLE_CHANNEL.encode(), *self._events)

@@ -1,4 +1,4 @@
-"""The control plane's first tables: keys, audit, decisions, model versions, policies, sealed streams."""
+"""The control plane's first tables: keys, audit, decisions, model versions, policies, sealed streams, telemetry."""
 
 from __future__ import annotations
 
@@ -119,6 +119,19 @@ def upgrade() -> None:
     )
     op.create_index("ix_sealed_streams_sealed_at", "sealed_streams", ["sealed_at"], unique=False)
     op.create_table(
+        "telemetry",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("node_id", sa.String(length=64), nullable=False),
+        sa.Column("stream", sa.String(length=256), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("kind", sa.String(length=64), nullable=False),
+        sa.Column("values", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_telemetry"),
+        sa.UniqueConstraint("node_id", "stream", "seq", name="uq_telemetry_node_id"),
+    )
+    op.create_index("ix_telemetry_node_id", "telemetry", ["node_id", "id"], unique=False)
+    op.create_table(
         "policy_activations",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
@@ -141,6 +154,8 @@ def downgrade() -> None:
     """Drop everything."""
     op.drop_index("ix_policy_activations_version", table_name="policy_activations")
     op.drop_table("policy_activations")
+    op.drop_index("ix_telemetry_node_id", table_name="telemetry")
+    op.drop_table("telemetry")
     op.drop_index("ix_sealed_streams_sealed_at", table_name="sealed_streams")
     op.drop_table("sealed_streams")
     op.drop_index("ix_policy_versions_digest", table_name="policy_versions")

@@ -247,6 +247,14 @@ def test_each_fault_of_storage_has_its_error(message: str, kind: type[EdgewiseEr
     assert "hidden-word" not in str(error)
 
 
+async def test_no_parameter_reaches_the_words_of_an_error(database: Database) -> None:
+    statement = text("INSERT INTO sealed_streams (stream_id, request) VALUES (:sid, :request)")
+    with pytest.raises(IntegrityError) as caught:
+        async with database.session() as session:
+            await session.execute(statement, {"sid": "s", "request": b"my secret prompt"})
+    assert "secret" not in f"{caught.value} {caught.value!r}"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 async def test_a_directory_without_write_permission_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from benchmarks.stack import Stack
@@ -93,3 +94,36 @@ def second_worker(stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
         finally:
             process.kill()
             process.wait()
+
+
+def test_the_token_log_is_killed_and_nothing_acknowledged_is_lost(slow_stack: Stack) -> None:
+    """The log server comes back from its append-only file; the runner sends again what was in doubt."""
+    wish: dict[str, Any] = {"max_tokens": TOKENS, "temperature": 0, "edgewise": {"mode": "edge"}} | ENDLESS
+    undisturbed = ask(slow_stack, **wish)
+    reading = ask(slow_stack, kill_when(slow_stack, [(15, "token-log")]), **wish)
+    assert reading.text == undisturbed.text
+    whole(slow_stack, reading)
+
+
+def test_the_control_plane_is_killed_and_the_client_comes_back_with_its_cursor(slow_stack: Stack) -> None:
+    """The supervisor starts a new gateway, which takes the orphaned stream up from its log."""
+    wish: dict[str, Any] = {"max_tokens": TOKENS, "temperature": 0, "edgewise": {"mode": "edge"}} | ENDLESS
+    undisturbed = ask(slow_stack, **wish)
+    seen = Reading()
+
+    def watch(reading: Reading) -> None:
+        seen.chunks, seen.cursors, seen.sid = reading.chunks, reading.cursors, reading.sid
+        if len(reading.chunks) == 20:
+            os.kill(slow_stack.pid("control"), signal.SIGKILL)
+
+    restarts = len(slow_stack.events)
+    with pytest.raises(httpx.RemoteProtocolError):
+        ask(slow_stack, watch, **wish)
+    slow_stack.wait_for(
+        lambda event: event.get("child") == "control" and event["event"] == "child_ready", since=restarts
+    )
+    rest = replay(slow_stack, seen.sid, seen.cursors[-1])
+    assert seen.text + rest.text == undisturbed.text
+    assert rest.errors == []
+    assert rest.finishes == ["length"]
+    assert replay(slow_stack, seen.sid).text == undisturbed.text

@@ -26,9 +26,10 @@ CALLER = Caller("k", "t", "free")
 class FakeNode(ScriptedTier):
     """A connected node as the registry gives it."""
 
-    def __init__(self, node_id: str, kind: TierKind, shared: bool = False, model: str = "m") -> None:
+    def __init__(self, node_id: str, kind: TierKind, shared: bool = False, model: str = "m", tenant: str = "t") -> None:
         super().__init__(f"{kind}:{node_id}", kind, Script(), Capabilities(models=(model,)))
         self.node_id = node_id
+        self.tenant = tenant
         self.labels = {"shared": "true"} if shared else {}
 
 
@@ -83,7 +84,8 @@ def request(device: str = "", model: str = "edgewise") -> ChatRequest:
 
 
 def edge_names(world: World, caller: Caller, wish: ChatRequest) -> list[str]:
-    return [tier.name for tier in world.host.tiers(caller, wish)("edge")]
+    source = world.host.tiers(caller, model=wish.model, device=wish.edgewise.device)
+    return [tier.name for tier in source("edge")]
 
 
 def test_a_strangers_device_is_nobodys_cloud() -> None:
@@ -110,8 +112,9 @@ def test_a_named_device_and_a_bound_key() -> None:
 def test_workers_come_before_upstreams_and_a_model_name_narrows() -> None:
     upstream = ScriptedTier("cloud:up", "cloud", Script(), Capabilities(models=("big",)))
     world = World(FakeRegistry([FakeNode("w", "cloud", model="m")]), upstreams=[upstream])
-    assert [tier.name for tier in world.host.tiers(CALLER, request())("cloud")] == ["cloud:w", "cloud:up"]
-    assert [tier.name for tier in world.host.tiers(CALLER, request(model="big"))("cloud")] == ["cloud:up"]
+    anything, big = (world.host.tiers(CALLER, model=model, device="") for model in ("edgewise", "big"))
+    assert [tier.name for tier in anything("cloud")] == ["cloud:w", "cloud:up"]
+    assert [tier.name for tier in big("cloud")] == ["cloud:up"]
     assert World(upstreams=[upstream]).host.facts(CALLER, request())["cloud.available"] is True
 
 
@@ -129,25 +132,39 @@ def test_authentication_needs_an_app_or_an_operator() -> None:
 
 
 @pytest.mark.parametrize(
-    ("finish", "status", "sealed"),
+    ("finish", "status"),
     [
-        ("stop", "done", True),
-        ("cancelled", "cancelled", True),
-        ("error", "failed", True),
-        ("fenced", "cancelled", False),
+        ("stop", "done"),
+        ("cancelled", "cancelled"),
+        ("error", "failed"),
     ],
 )
-def test_what_is_recorded(finish: str, status: str, sealed: bool) -> None:
+def test_what_is_recorded(finish: str, status: str) -> None:
     world = World()
     decision = Decision(mode=Mode("edge"), rule_id="r", reason="why", fallback=(Mode("cloud"),))
     admission = Admission("sid", CALLER, "m", {"request.origin": "control_plane"}, decision)
     world.host.decided(admission)
     failures: list[EdgewiseError] = [TierLostError("gone")]
-    world.host.finished(admission, Outcome(finish, ["edge:a", "cloud:w"], Usage(3, 4), failures=failures))
+    world.host.finished(admission.sid, Outcome(finish, ["edge:a", "cloud:w"], Usage(3, 4), failures=failures))
     decided, finished = world.recorder.events
     assert isinstance(decided, Decided)
     assert (decided.rule, decided.fallbacks) == ("r", ("cloud",))
     assert isinstance(finished, Finished)
     assert (finished.status, finished.tier, finished.completion_tokens) == (status, "cloud:w", 4)
     assert finished.error_code == ("tier_lost" if finish == "error" else "")
-    assert world.ended == (["sid"] if sealed else [])
+    assert world.ended == ["sid"]
+
+
+def test_a_device_that_joins_later_is_seen_by_an_answer_that_waits() -> None:
+    world = World()
+    source = world.host.tiers(CALLER, model="edgewise", device="")
+    assert source("edge") == []
+    world.registry.nodes.append(FakeNode("kiosk", "edge", shared=True))
+    assert [tier.name for tier in source("edge")] == ["edge:kiosk"]
+
+
+@pytest.mark.parametrize("wish", ["", "theirs"])
+def test_a_device_of_another_tenant_does_not_exist(wish: str) -> None:
+    world = World(FakeRegistry([FakeNode("theirs", "edge", shared=True, tenant="other")]))
+    assert edge_names(world, CALLER, request(wish)) == []
+    assert world.host.facts(CALLER, request(wish))["device.present"] is False

@@ -43,6 +43,9 @@ async def test_filters(admin: Admin) -> None:
     assert await numbers(admin, tier="edge:tablet") == [2]
     assert await numbers(admin, tier="cloud:worker-0") == [3]
     assert await numbers(admin, tenant="acme") == [2, 1]
+    assert await numbers(admin, status="running") == [2, 1]
+    assert await numbers(admin, status="done") == [3]
+    assert await numbers(admin, origin="device") == []
     assert await numbers(admin, stream=f"chatcmpl-{sid(2)}") == [2]
     assert await numbers(admin, since=(NOON + timedelta(seconds=2)).isoformat()) == [3, 2]
     assert await numbers(admin, until=(NOON + timedelta(seconds=2)).isoformat()) == [1]
@@ -75,7 +78,7 @@ async def test_pages_hold_everything_once_even_while_more_arrives(admin: Admin, 
     query=st.fixed_dictionaries(
         {},
         optional=dict.fromkeys(
-            ("since", "until", "tier", "rule", "tenant", "stream", "after", "limit"),
+            ("since", "until", "tier", "rule", "tenant", "stream", "origin", "status", "after", "limit"),
             st.text(max_size=30) | st.datetimes().map(str) | st.integers().map(str),
         ),
     )

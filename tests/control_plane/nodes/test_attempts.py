@@ -32,6 +32,12 @@ async def test_a_slow_reader_gets_longer_chunks_and_then_the_end() -> None:
     assert await inbox.next() is None
 
 
+async def test_text_that_was_held_back_is_in_one_chunk_with_the_finish() -> None:
+    inbox = AttemptInbox(next_index=7)
+    inbox.end("stop", None, None, "…")
+    assert await inbox.next() == Chunk(7, (), "…", "stop")
+
+
 async def test_what_came_before_an_error_is_read_first() -> None:
     inbox = AttemptInbox()
     inbox.deliver(Chunk(0, (1,), "a"))

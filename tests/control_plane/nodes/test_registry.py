@@ -9,9 +9,11 @@ import pytest
 
 from control_plane.accounts.keyring import KeyRing, LiveKey, Principal
 from control_plane.accounts.keys import key_digest, new_key
+from control_plane.errors import DatabaseUnavailableError
 from control_plane.nodes.admission import Admission, NodeGate
 from control_plane.nodes.connection import NodeConnection
 from control_plane.nodes.registry import NodeRegistry
+from control_plane.nodes.telemetry import FreshTelemetry
 from edgewise.wire import frames
 from edgewise.wire.codec import decode_gateway_frame, encode_frame
 from edgewise.wire.errors import ModelDigestError, NodeKeyError
@@ -173,6 +175,41 @@ async def test_facts_grow_old() -> None:
     old = registry.device_facts("phone")
     assert "device.cpu_temp_c" not in old and "device.rtt_ms" not in old
     assert old["device.battery_pct"] == 12.0
+
+
+async def test_after_a_restart_telemetry_goes_on_where_the_store_is() -> None:
+    asked: list[tuple[str, str]] = []
+    stored: list[FreshTelemetry] = []
+
+    async def last_stored(node_id: str, stream: str) -> int:
+        asked.append((node_id, stream))
+        return 40
+
+    async def store(fresh: FreshTelemetry) -> None:
+        stored.append(fresh)
+
+    registry = quick_registry(last_stored=last_stored, on_telemetry=store)
+    connection, words = await join(registry, hello(telemetry_stream="s", telemetry_acked=37))
+    assert words[0].telemetry_acked == 40
+    records = tuple(frames.TelemetryRecord(float(n), "device") for n in range(38, 43))
+    connection.received(encode_frame(frames.Telemetry(stream="s", first_seq=38, records=records)))
+    await asyncio.sleep(0.001)
+    assert [word.seq for word in await said(connection)] == [42]
+    assert [(fresh.first_seq, fresh.last_seq) for fresh in stored] == [(41, 42)]
+    assert (stored[0].admission.key_id, stored[0].admission.tenant) == ("key-1", "acme")
+    await join(registry, hello(telemetry_stream="s", telemetry_acked=42, dial=1))
+    assert asked == [("phone", "s")]
+
+
+async def test_a_store_that_is_away_does_not_keep_a_node_out(caplog: pytest.LogCaptureFixture) -> None:
+    async def last_stored(node_id: str, stream: str) -> int:
+        raise DatabaseUnavailableError("gone")
+
+    connection, words = await join(
+        quick_registry(last_stored=last_stored), hello(telemetry_stream="s", telemetry_acked=37)
+    )
+    assert connection.live and words[0].telemetry_acked == 37
+    assert "send it again" in caplog.text
 
 
 PHONE_KEY, FREE_KEY, APP_KEY = new_key(), new_key(), new_key()

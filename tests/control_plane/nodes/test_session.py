@@ -131,6 +131,13 @@ def test_an_attempt_is_delivered_and_ends_once() -> None:
     assert session.cancel("a") == [] and session.on_closed() == []
 
 
+def test_text_that_was_held_back_comes_with_the_end() -> None:
+    session = live()
+    session.start("a", make_state(max_tokens=3), 9.0)
+    finished = frames.Finished(attempt="a", finish="stop", text="…")
+    assert session.on_frame(finished, 1.0) == [do.AttemptEnded("a", "stop", text="…")]
+
+
 @pytest.mark.parametrize("frame", [tokens(1, 5), tokens(0, 1, 2, 3, 4)], ids=["gap", "over the budget"])
 def test_ids_that_leave_a_gap_or_the_budget_end_the_attempt(frame: frames.Tokens) -> None:
     session = live()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
@@ -48,6 +53,40 @@ async def store(database: Database) -> PolicyStore:
     opened = PolicyStore(database, AuditTrail(database))
     await opened.load()
     return opened
+
+
+class CountingThreads(ThreadPoolExecutor):
+    """The event loop's own threads, and how often they were asked."""
+
+    asked = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.asked += 1
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.fixture
+async def threads() -> CountingThreads:
+    found = CountingThreads(1)
+    asyncio.get_running_loop().set_default_executor(found)
+    return found
+
+
+async def test_compiling_and_testing_leave_the_event_loop_free(database: Database, threads: CountingThreads) -> None:
+    store = PolicyStore(database, AuditTrail(database))
+    asked: list[int] = []
+    for step in (
+        store.load(),
+        store.compile(small("one")),
+        store.create(small("two"), actor="me"),
+        store.activate(2, actor="me"),
+        store.create_and_activate(small("three"), actor="me"),
+        store.roll_back(actor="me"),
+    ):
+        before = threads.asked
+        await step
+        asked.append(threads.asked - before)
+    assert asked == [2, 1, 1, 1, 3, 1]
 
 
 async def test_a_first_start_is_decided_by_the_seed_policy(store: PolicyStore) -> None:

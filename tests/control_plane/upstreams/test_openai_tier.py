@@ -130,3 +130,9 @@ async def test_leaving_early_hangs_up() -> None:
 
 def test_the_key_is_in_no_repr() -> None:
     assert "sk-made-up" not in repr(Upstream("up", "http://x", "m", "sk-made-up"))
+
+
+async def test_an_answer_is_whole_at_done_whatever_the_server_does_then() -> None:
+    upstream = FakeUpstream([delta("a"), FINISH, "[DONE]"], hang=True)
+    async with asyncio.timeout(10):
+        assert (await answer(upstream))[-1].finish == "length"

@@ -1,0 +1,8 @@
+"""Text that every database can store. What is stored where, and how long it may be, is each feature's business."""
+
+from __future__ import annotations
+
+
+def clip(text: str, chars: int) -> str:
+    """At most `chars` characters, without NUL (PostgreSQL refuses it) and without lone surrogates (no UTF-8)."""
+    return text[:chars].replace("\0", "").encode(errors="replace").decode()
