@@ -33,8 +33,8 @@ from edgewise.node.driver import EngineDriver
 from edgewise.node.engine import Engine
 from edgewise.routing.tier import TierKind
 
-QUESTION = "Count from 1 to 30."
-MAX_TOKENS = 120
+QUESTION = "List the letters of the alphabet with a sentence each"
+MAX_TOKENS = 150
 
 
 @dataclass(frozen=True)

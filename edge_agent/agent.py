@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_agent.cloud import FAMILY_MODEL, CloudTier, new_http_client
-from edge_agent.config import AgentConfig
+from edge_agent.config import SETTINGS, AgentConfig
 from edge_agent.host import DeviceHost, Link
 from edge_agent.local_api import LocalApi
 from edge_agent.policy_store import PolicyStore
-from edge_agent.recovery import Recovery
 from edge_agent.runtime import OnnxEngine
 from edge_agent.runtime.engine import EngineOptions
 from edge_agent.sqlite_log import SqliteStreamLog
@@ -25,12 +24,14 @@ from edge_agent.telemetry.sources import DeviceSource, FactsFile, OverriddenSour
 from edgewise import __version__
 from edgewise.api.host import Family
 from edgewise.api.service import AnswerService
+from edgewise.api.takeover import Takeover
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.node.driver import EngineDriver
 from edgewise.node.link import LinkConfig, NodeLink
 from edgewise.routing.runner import Runner
+from edgewise.settings import make_data_dir
 from edgewise.streams.tailer import TailerHub
-from edgewise.wire.errors import ConfigError, DataDirError
+from edgewise.wire.errors import ConfigError
 from policies.library import seed_text
 
 GOODBYE_S = 2.0
@@ -60,7 +61,7 @@ class EdgeAgent:
 
 
 async def _open(config: AgentConfig, stack: AsyncExitStack) -> EdgeAgent:
-    _make_data_dir(config)
+    make_data_dir(config.data_dir)
     policies = PolicyStore(config.data_dir / "policy", seed_text())
     engine, tokenizer = await asyncio.to_thread(_load_model, config)
     tier = await _start_tier(config, engine, tokenizer, stack)
@@ -79,7 +80,7 @@ async def _open(config: AgentConfig, stack: AsyncExitStack) -> EdgeAgent:
         record=telemetry.append,
         local_key=config.local_key,
     )
-    service, runner = _start_answers(config, host, tokenizer, stack)
+    service, runner = _start_answers(config, host, stack)
     if link is not None:
         stack.push_async_callback(_leave, link, _keep(stack, link.run, "node-link"))
 
@@ -89,18 +90,6 @@ async def _open(config: AgentConfig, stack: AsyncExitStack) -> EdgeAgent:
         return {**parts, "running": runner.running, "healthy": tier.healthy}
 
     return EdgeAgent(config, LocalApi(service, health), tier, policies, telemetry, runner, link)
-
-
-def _make_data_dir(config: AgentConfig) -> None:
-    try:
-        config.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataDirError(
-            f"The data directory cannot be made: {error.strerror}",
-            where=str(config.data_dir),
-            expected="a writable directory",
-            remedy="choose another one with --data-dir, or mend its permissions",
-        ) from error
 
 
 def _load_model(config: AgentConfig) -> tuple[OnnxEngine, ChatTokenizer]:
@@ -134,18 +123,15 @@ def _start_sampler(config: AgentConfig, telemetry: TelemetryRing, stack: AsyncEx
     return sampler
 
 
-def _start_answers(
-    config: AgentConfig, host: DeviceHost, tokenizer: ChatTokenizer, stack: AsyncExitStack
-) -> tuple[AnswerService, Runner]:
+def _start_answers(config: AgentConfig, host: DeviceHost, stack: AsyncExitStack) -> tuple[AnswerService, Runner]:
     """The token log and what writes and reads it; answers that the last process left open are taken up again."""
     log = SqliteStreamLog(config.data_dir / "streams.sqlite3", ttl_s=config.stream_ttl_s)
     stack.push_async_callback(log.aclose)
-    holder = f"agent:{config.name}"
-    runner = Runner(log, holder=holder, lease_s=config.lease_s)
+    runner = Runner(log, holder=f"agent:{config.name}", lease_s=config.lease_s)
     stack.push_async_callback(runner.drain, 0.0)
-    recovery = Recovery(log, runner, host.source, tokenizer.encode, holder=holder, lease_s=config.lease_s)
-    _keep(stack, recovery.run, "stream-recovery")
-    return AnswerService(host, log, TailerHub(log), runner), runner
+    service = AnswerService(host, log, TailerHub(log), runner)
+    _keep(stack, Takeover(service).run, "takeover")
+    return service, runner
 
 
 def _source(config: AgentConfig) -> DeviceSource:
@@ -172,8 +158,8 @@ def _new_link(
     if not config.node_key:
         raise ConfigError(
             "There is an address of a control plane, but no node key for it",
-            where="key_file",
-            expected="an ek_… key with the role node",
+            where=f"{SETTINGS.ways('key_file')}, or {SETTINGS.ways('key')}",
+            expected=SETTINGS.settings["key"].expected,
             remedy="pass --key-file, or leave --url out to run the device by itself",
         )
     link = LinkConfig(

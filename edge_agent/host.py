@@ -113,7 +113,7 @@ class DeviceHost:
     def decide(self, facts: Facts) -> Decision:
         return self._policy().decide(facts)
 
-    def tiers(self, caller: Caller, request: ChatRequest) -> TierSource:
+    def tiers(self, caller: Caller, *, model: str, device: str) -> TierSource:
         return self.source
 
     def source(self, kind: TierKind) -> list[Tier]:
@@ -134,10 +134,10 @@ class DeviceHost:
         }
         self._record(TelemetryRecord(self._now(), DECISION_KIND, values))
 
-    def finished(self, admission: Admission, outcome: Outcome) -> None:
+    def finished(self, sid: str, outcome: Outcome) -> None:
         timings = outcome.timings
         values: dict[str, Scalar] = {
-            "stream": admission.sid,
+            "stream": sid,
             "finish": outcome.finish,
             "tier": (outcome.tiers[-1] if outcome.tiers else "")[:LABEL_MAX_CHARS],
             "tiers": len(outcome.tiers),

@@ -1,16 +1,15 @@
-"""Typed trees to Python code objects, built node by node with `ast`: no source strings, closed names, no builtins.
+"""Typed trees to Python code objects, built node by node with `ast`: no source strings, closed names, no builtins."""
 
-A policy becomes one function, facts in, position of the outcome out:
-
-    def choose(facts):
-        get = facts.get                      # every fact that any rule reads is read and judged first, so that
-        f0 = get("device.rtt_ms")            # a bad fact is an error whatever rule would have matched
-        if f0.__class__ is not float or f0 - f0 != 0.0:
-            f0 = accept(spec, f0)
-        v0 = f0 is not None and f0 > 500.0   # a variable, just before the first rule that reads it
-        if v0: return 0                      # one line for each rule, in order
-        return 1                             # the default
-"""
+# A policy becomes one function, facts in, position of the outcome out:
+#
+#     def choose(facts):
+#         get = facts.get                      # every fact that any rule reads is read and judged first, so that
+#         f0 = get("device.rtt_ms")            # a bad fact is an error whatever rule would have matched
+#         if f0.__class__ is not float or f0 - f0 != 0.0:
+#             f0 = accept(spec, f0)
+#         v0 = f0 is not None and f0 > 500.0   # a variable, just before the first rule that reads it
+#         if v0: return 0                      # one line for each rule, in order
+#         return 1                             # the default
 
 from __future__ import annotations
 

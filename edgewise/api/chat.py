@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -90,7 +90,8 @@ class ChatCompletions:
             await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 return working.result()
-            await self._service.cancel(caller, answer.sid)
+            with suppress(EdgewiseError):  # nobody is left to hear of it
+                await self._service.cancel(caller, answer.sid)
             return None
         finally:
             working.cancel()

@@ -74,14 +74,15 @@ class Host(Protocol):
 
     def decide(self, facts: Facts) -> Decision: ...
 
-    def tiers(self, caller: Caller, request: ChatRequest) -> TierSource:
-        """The tiers that may serve this caller, asked anew whenever a try starts."""
+    def tiers(self, caller: Caller, *, model: str, device: str) -> TierSource:
+        """The tiers that may serve this caller with this model, on the device that was wished for (or none); asked
+        anew whenever a try starts. Raises ForbiddenError."""
         ...
 
     def decided(self, admission: Admission) -> None:
         """Remember a decision; must not wait."""
         ...
 
-    def finished(self, admission: Admission, outcome: Outcome) -> None:
-        """Remember how the answer ended; must not wait."""
+    def finished(self, sid: str, outcome: Outcome) -> None:
+        """Remember how an answer ended, whoever began it; must not wait."""
         ...

@@ -1,11 +1,10 @@
-"""Serving an ASGI app with uvicorn in a process that handles its own signals: bind first, serve until told to stop."""
+"""Serving an ASGI app with uvicorn in a process that handles its own signals: bind first, serve while a block runs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import errno
-import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -69,28 +68,3 @@ async def serving(app: Any, listener: socket.socket, *, http: str = "auto") -> A
     finally:
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGINT or SIGTERM sets, for the duration of the block."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stop.set)
-    try:
-        yield stop
-    finally:
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(signum)
-
-
-async def until_stopped(stop: asyncio.Event, *critical: asyncio.Task[Any]) -> None:
-    """Wait for the stop event, or for a critical task to end; an error of that task is raised."""
-    waiting = asyncio.create_task(stop.wait())
-    try:
-        done, _ = await asyncio.wait({waiting, *critical}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
-    for task in done - {waiting}:
-        task.result()

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
@@ -16,37 +16,43 @@ from edgewise.dialects.chat import ChatRequest, messages_of, sampling_of, stops_
 from edgewise.dialects.render import AnswerHeader
 from edgewise.facts import RequestFacts, declare, estimate
 from edgewise.facts.request import UnknownSensitivityError
-from edgewise.facts.sensitivity import SENSITIVITIES
+from edgewise.facts.sensitivity import SENSITIVITIES, rank
 from edgewise.generation.state import GenerationState, Message
 from edgewise.ids import new_id
 from edgewise.routing.modes import MODES
-from edgewise.routing.plan import Limits, Plan, TierSource
-from edgewise.routing.runner import Job, Runner
+from edgewise.routing.plan import Limits, Plan
+from edgewise.routing.runner import INTERRUPTED, Job, Outcome, Runner
 from edgewise.routing.tier import TierKind
-from edgewise.streams.entries import CancelEntry, encode_entry
-from edgewise.streams.log import Head, StreamLog
+from edgewise.streams.entries import CancelEntry, TokensEntry, decode_entry, encode_entry
+from edgewise.streams.log import Claim, Head, Record, StreamLog
 from edgewise.streams.tailer import TailerHub
 from edgewise.wire.errors import (
     BadRequestError,
     EdgewiseError,
+    ForbiddenError,
+    LogUnavailableError,
     MessageTooLongError,
     RefusedByPolicyError,
+    ShuttingDownError,
     StreamNotFoundError,
 )
 from policies import Decision
 
-INLINE_ENCODE_CHARS = 20_000
+INLINE_CHARS = 20_000
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The immutable request of a stream, kept in the log: all that a later runner or reader needs."""
 
     header: AnswerHeader
     state: GenerationState
+    caller: Caller
+    device: str
     mode: str
     kinds: tuple[TierKind, ...]
-    tenant: str
-    wants_device: str = ""
+    limits: Limits
 
 
 _snapshot_decoder = msgspec.msgpack.Decoder(Snapshot)
@@ -92,41 +98,79 @@ class AnswerService:
         arrived_at = self._clock()
         messages = messages_of(request)
         family = self.host.family(request.model)
-        prompt_ids = await _encode(family, messages)
-        facts = self._facts(caller, request, messages, len(prompt_ids), family)
+        prompt_ids = await _off_loop(messages, _encode, family, messages)
+        room = self._room(family, len(prompt_ids))
+        known = await _off_loop(messages, _estimate, request, messages)
+        facts = self._facts(caller, request, known, len(prompt_ids), family)
         decision = self.host.decide(facts)
         if decision.mode == "refuse":
             raise _refusal(decision)
         header = self._header(request, decision)
-        admission = Admission(header.sid, caller, request.model, facts, decision)
-        state = self._state(request, messages, prompt_ids, family, local_only=_stays_here(facts))
-        plan = self._plan(decision, self.host.tiers(caller, request))
-        await self._launch(admission, header, state, plan, family, request.edgewise.device, arrived_at)
+        snapshot = Snapshot(
+            header=header,
+            state=self._state(request, messages, prompt_ids, family, room, local_only=_stays_here(facts)),
+            caller=caller,
+            device=request.edgewise.device,
+            mode=str(decision.mode),
+            kinds=_kinds(decision),
+            limits=self._limits(decision),
+        )
+        claim = await self._runner.open(header.sid, owner=caller.key_id, request=msgspec.msgpack.encode(snapshot))
+        self.host.decided(Admission(header.sid, caller, request.model, facts, decision))
+        self._start(snapshot, claim, snapshot.state, arrived_at)
         return header
 
-    async def _launch(
-        self,
-        admission: Admission,
-        header: AnswerHeader,
-        state: GenerationState,
-        plan: Plan,
-        family: Family,
-        wants_device: str,
-        arrived_at: float,
+    def _start(
+        self, snapshot: Snapshot, claim: Claim, state: GenerationState, arrived_at: float, *, resumed: bool = False
     ) -> None:
-        caller = admission.caller
-        snapshot = Snapshot(header, state, plan.mode, plan.kinds, caller.tenant, wants_device)
-        claim = await self._runner.open(header.sid, owner=caller.key_id, request=msgspec.msgpack.encode(snapshot))
-        self.host.decided(admission)
+        sid, family = snapshot.header.sid, self.host.family(state.model)
+        tiers = self.host.tiers(snapshot.caller, model=family.name, device=snapshot.device)
+        plan = Plan(mode=snapshot.mode, kinds=snapshot.kinds, tiers=tiers, limits=snapshot.limits)
         encode = family.tokenizer.encode if family.tokenizer else None
-        job = Job(header.sid, claim, plan, state, arrived_at, encode)
-        self._runner.start(job, lambda outcome: self.host.finished(admission, outcome))
+        job = Job(sid, claim, plan, state, arrived_at, encode, resumed=resumed)
+        self._runner.start(job, lambda outcome: self._ended(sid, outcome))
+
+    def _ended(self, sid: str, outcome: Outcome) -> None:
+        """Work on a stream is over here. One that is still open is told of by whoever ends it."""
+        if outcome.finish == INTERRUPTED:
+            self.hub.fail(sid, outcome.failures[-1] if outcome.failures else _interrupted(sid))
+        elif outcome.finish != "fenced":
+            self.host.finished(sid, outcome)
+
+    async def resume(self, sid: str) -> bool:
+        """Take up a stream whose runner died, by the token ids in its log; False when it is being made here already.
+
+        Raises FencedError when another runner was quicker, LogUnavailableError, and what the host says of a model or a
+        device that is no longer there (the stream then ends with that error, so that no reader waits for ever).
+        """
+        if self._runner.is_making(sid):
+            return False
+        head = await self.log.head(sid)
+        claim = await self._runner.claim(sid, seen_epoch=head.epoch)
+        try:
+            snapshot = _snapshot_decoder.decode(await self.log.request(sid))
+            state = snapshot.state
+            for record in await self._records(sid):
+                entry = decode_entry(record.payload)
+                if isinstance(entry, TokensEntry):
+                    state = state.advanced(entry.ids, entry.text)
+            self._start(snapshot, claim, state, self._clock(), resumed=True)
+        except (BadRequestError, ForbiddenError, msgspec.MsgspecError) as error:
+            await self._runner.abandon(sid, claim, error if isinstance(error, EdgewiseError) else _unreadable(sid))
+            self.host.finished(sid, Outcome())
+        return True
+
+    async def _records(self, sid: str) -> list[Record]:
+        records: list[Record] = []
+        while page := await self.log.read(sid, after=len(records) - 1):
+            records += page
+        return records
 
     def _facts(
-        self, caller: Caller, request: ChatRequest, messages: tuple[Message, ...], prompt_tokens: int, family: Family
+        self, caller: Caller, request: ChatRequest, known: RequestFacts, prompt_tokens: int, family: Family
     ) -> dict[str, Any]:
         facts = self.host.facts(caller, request)
-        facts |= _estimate(request, messages).as_facts()
+        facts |= known.as_facts()
         max_tokens = request.budget or self._settings.max_tokens_default
         return facts | {
             "request.origin": self.host.origin,
@@ -158,26 +202,26 @@ class AnswerService:
         messages: tuple[Message, ...],
         prompt_ids: tuple[int, ...],
         family: Family,
+        room: int | None,
         *,
         local_only: bool,
     ) -> GenerationState:
         tokenizer = family.tokenizer
         wanted = request.budget or self._settings.max_tokens_default
-        room = family.context_tokens - len(prompt_ids) if tokenizer else wanted
-        if room < 1:
-            raise MessageTooLongError(
-                f"The messages make {len(prompt_ids)} tokens; {family.name} reads {family.context_tokens}",
-                where="messages",
-                expected=f"fewer than {family.context_tokens} tokens with room for an answer",
-                remedy="shorten the conversation or drop its oldest turns",
+        sampling = sampling_of(request)
+        if tokenizer and any(token >= tokenizer.vocab_size for token in sampling.logit_bias):
+            raise BadRequestError(
+                "A key of logit_bias is beyond the vocabulary",
+                where="logit_bias",
+                expected=f"token ids below {tokenizer.vocab_size}",
             )
         return GenerationState(
             prompt_ids=prompt_ids,
             messages=messages,
             model=request.model,
-            max_tokens=min(wanted, room),
+            max_tokens=wanted if room is None else min(wanted, room),
             seed=self._draw_seed() if request.seed is None else request.seed,
-            sampling=sampling_of(request),
+            sampling=sampling,
             stops=stops_of(request),
             eos_ids=tokenizer.eos_ids if tokenizer else (),
             tokenizer_digest=tokenizer.digest if tokenizer else "",
@@ -185,15 +229,23 @@ class AnswerService:
             local_only=local_only,
         )
 
-    def _plan(self, decision: Decision, tiers: TierSource) -> Plan:
-        kinds: list[TierKind] = []
-        for mode in (decision.mode, *decision.fallback):
-            _, speaking = MODES.get(str(mode), (None, ()))
-            kinds += [kind for kind in speaking if kind not in kinds]
-        base = self._settings.limits
-        timeouts = decision.timeouts
-        limits = Limits(timeouts.first_token_s or base.first_token_s, base.stall_s, base.soft_s, timeouts.total_s)
-        return Plan(mode=str(decision.mode), kinds=tuple(kinds), tiers=tiers, limits=limits)
+    def _room(self, family: Family, prompt_tokens: int) -> int | None:
+        """Tokens that the context leaves for an answer; None where nobody knows. Raises MessageTooLongError."""
+        if family.tokenizer is None:
+            return None
+        room = family.context_tokens - prompt_tokens
+        if room < 1:
+            raise MessageTooLongError(
+                f"The messages make {prompt_tokens} tokens; {family.name} reads {family.context_tokens}",
+                where="messages",
+                expected=f"fewer than {family.context_tokens} tokens with room for an answer",
+                remedy="shorten the conversation or drop its oldest turns",
+            )
+        return room
+
+    def _limits(self, decision: Decision) -> Limits:
+        base, timeouts = self._settings.limits, decision.timeouts
+        return Limits(timeouts.first_token_s or base.first_token_s, base.stall_s, base.soft_s, timeouts.total_s)
 
     # What is asked of a stream by its id -------------------------------------------------------------------------
 
@@ -210,10 +262,35 @@ class AnswerService:
 
     async def cancel(self, caller: Caller, sid: str) -> Head:
         """Stop an answer: when this returns, nothing will follow in the log. Idempotent."""
-        await self.head(caller, sid)
+        before = await self.head(caller, sid)
         await self.log.cancel(sid, payload=encode_entry(CancelEntry("client")))
-        self._runner.stop_answer(sid)
-        return await self.log.head(sid)
+        after = await self.log.head(sid)
+        if self._runner.is_making(sid):
+            self._runner.stop_answer(sid)
+        elif before.status == "open" and after.status == "cancelled":  # an orphan: nobody else will tell its end
+            self.host.finished(sid, Outcome("cancelled"))
+        return after
+
+
+def _kinds(decision: Decision) -> tuple[TierKind, ...]:
+    """The tier kinds that may speak: those of the mode, then those of its fallbacks."""
+    kinds: list[TierKind] = []
+    for mode in (decision.mode, *(mode for mode in decision.fallback if mode != "refuse")):
+        _, speaking = MODES[str(mode)]
+        kinds += [kind for kind in speaking if kind not in kinds]
+    return tuple(kinds)
+
+
+def _interrupted(sid: str) -> ShuttingDownError:
+    return ShuttingDownError(
+        f"Stream {sid} is interrupted: this process is shutting down",
+        remedy="read on from your last cursor in a moment; the answer goes on",
+        retry_after_s=1.0,
+    )
+
+
+def _unreadable(sid: str) -> LogUnavailableError:
+    return LogUnavailableError(f"The request of stream {sid} cannot be read", remedy="ask again")
 
 
 def unknown_stream(sid: str) -> EdgewiseError:
@@ -225,12 +302,15 @@ def unknown_stream(sid: str) -> EdgewiseError:
     )
 
 
-async def _encode(family: Family, messages: tuple[Message, ...]) -> tuple[int, ...]:
-    if family.tokenizer is None:
-        return ()
-    if sum(len(message.content) for message in messages) > INLINE_ENCODE_CHARS:
-        return await asyncio.to_thread(family.tokenizer.encode_chat, messages)
-    return family.tokenizer.encode_chat(messages)
+async def _off_loop(messages: tuple[Message, ...], work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """Run `work` here when the messages are short, else in a thread: long ones would hold up everybody's tokens."""
+    if sum(len(message.content) for message in messages) > INLINE_CHARS:
+        return await asyncio.to_thread(work, *args, **named)
+    return work(*args, **named)
+
+
+def _encode(family: Family, messages: tuple[Message, ...]) -> tuple[int, ...]:
+    return family.tokenizer.encode_chat(messages) if family.tokenizer else ()
 
 
 def _estimate(request: ChatRequest, messages: tuple[Message, ...]) -> RequestFacts:
@@ -257,4 +337,4 @@ def _refusal(decision: Decision) -> RefusedByPolicyError:
 
 def _stays_here(facts: Facts) -> bool:
     """Privacy by origin: a sensitive prompt that starts on a device never leaves it."""
-    return facts["request.origin"] == "device" and facts.get("request.sensitivity") in ("personal", "secret")
+    return facts["request.origin"] == "device" and rank(str(facts["request.sensitivity"])) >= rank("personal")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -11,6 +12,9 @@ from edgewise.wire.errors import BadRequestError, MalformedJsonError, Unsupporte
 from edgewise.wire.limits import MESSAGES_MAX, STOP_MAX_CHARS, STOPS_MAX
 
 _ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant"}
+
+_TOKEN_ID = re.compile(r"[0-9]{1,9}", re.ASCII)
+Count = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
 
 
 class ContentPart(msgspec.Struct):
@@ -44,11 +48,11 @@ class ChatRequest(msgspec.Struct):
     messages: list[ChatMessage]
     stream: bool = False
     stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
-    top_k: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] | None = None
     min_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     frequency_penalty: Annotated[float, msgspec.Meta(ge=-2, le=2)] | None = None
     presence_penalty: Annotated[float, msgspec.Meta(ge=-2, le=2)] | None = None
@@ -84,7 +88,7 @@ def parse_chat_request(body: bytes) -> ChatRequest:
             where="request body",
             remedy="compare it with the OpenAI chat completions reference or with /docs",
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedJsonError(
             f"The request body is not JSON: {error}", where="request body", expected="a JSON object in UTF-8"
         ) from error
@@ -131,7 +135,7 @@ def _message(index: int, message: ChatMessage) -> Message:
     role = _ROLES.get(message.role)
     if role is None:
         raise BadRequestError(
-            f"Unknown role {message.role!r}", where=f"messages[{index}].role", expected="system, user or assistant"
+            f"Unknown role {message.role[:40]!r}", where=f"messages[{index}].role", expected="system, user or assistant"
         )
     if isinstance(message.content, str):
         return Message(role, message.content)
@@ -145,12 +149,12 @@ def _message(index: int, message: ChatMessage) -> Message:
 
 def sampling_of(request: ChatRequest) -> Sampling:
     """OpenAI's defaults where the request is silent. Raises BadRequestError for a bad key in logit_bias."""
-    try:
-        bias = {int(token): value for token, value in (request.logit_bias or {}).items()}
-    except ValueError as error:
+    wished = request.logit_bias or {}
+    if not all(_TOKEN_ID.fullmatch(token) for token in wished):
         raise BadRequestError(
-            "A key of logit_bias is not a token id", where="logit_bias", expected="integers as strings"
-        ) from error
+            "A key of logit_bias is not a token id", where="logit_bias", expected="token ids as strings of digits"
+        )
+    bias = {int(token): value for token, value in wished.items()}
     return Sampling(
         temperature=1.0 if request.temperature is None else request.temperature,
         top_p=1.0 if request.top_p is None else request.top_p,

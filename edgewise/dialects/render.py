@@ -95,7 +95,8 @@ class ChatRenderer:
             "tokens": entry.completion_tokens,
             "waste_tokens": timings.waste_tokens,
         }
-        frames = [self._chunk({}, finish=_openai_finish(entry.finish), edgewise=meta)]
+        delta = {"content": entry.text} if entry.text else {}
+        frames = [self._chunk(delta, finish=_openai_finish(entry.finish), edgewise=meta)]
         if self._header.include_usage:
             frames.append(self._chunk(None, usage=usage_object(entry)))
         return [*frames, b"[DONE]"]
@@ -166,7 +167,10 @@ class CompletionBuilder:
                 self._model, self._tier = entry.model, entry.tier
             case ErrorEntry():
                 self.error = entry.error
-            case EndEntry() | CancelEntry():
+            case EndEntry():
+                self._end = entry
+                self._text.append(entry.text)
+            case CancelEntry():
                 self._end = entry
             case _:
                 pass

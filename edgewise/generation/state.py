@@ -63,5 +63,11 @@ class GenerationState(msgspec.Struct, frozen=True, kw_only=True):
         return self.max_tokens - len(self.output_ids)
 
     def advanced(self, ids: tuple[int, ...], text: str) -> GenerationState:
-        """The same generation after `ids` more tokens, which released `text`."""
+        """The same generation after `ids` more tokens, which released `text`.
+
+        Text without ids comes from a tier that speaks text only. The ids before it then no longer tell the whole
+        answer, so they are dropped; whoever needs ids encodes `output_text` anew.
+        """
+        if text and not ids:
+            return msgspec.structs.replace(self, output_ids=(), output_text=self.output_text + text)
         return msgspec.structs.replace(self, output_ids=self.output_ids + ids, output_text=self.output_text + text)

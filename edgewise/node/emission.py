@@ -61,7 +61,11 @@ class Emission:
         return max(0.0, self._next_at - now) if self._inbox and self._interval_s is not None else None
 
     def take(self, now: float) -> Chunk | None:
-        """What may go out at `now`, in one chunk; None for nothing yet. Raises the error once all ids are out."""
+        """What may go out at `now`, in one chunk; None for nothing yet. Raises the error once all ids are out.
+
+        Text that was held back to the end is in the last chunk, which then has no ids: whoever loses that chunk loses
+        the end with it, and the next tier says both.
+        """
         if self._finish == "stop" and self._text.stopped:
             return self._chunk((), "", "stop")
         count = self._allowance(now)
@@ -70,17 +74,15 @@ class Emission:
             return self._advance(ids)
         if self._inbox:
             return None
+        if self._finish:
+            return self._chunk((), self._text.finish(), self._finish)
         if self._error is not None:
             raise self._error
-        return self._chunk((), self._text.finish(), self._finish) if self._finish else None
+        return None
 
     def _advance(self, ids: tuple[int, ...]) -> Chunk:
         out = self._text.push(ids)
-        if out.stopped:
-            return self._chunk(ids[: out.taken], out.text, "stop")
-        if self._finish and not self._inbox:
-            return self._chunk(ids, out.text + self._text.finish(), self._finish)
-        return self._chunk(ids, out.text, None)
+        return self._chunk(ids[: out.taken], out.text, "stop" if out.stopped else None)
 
     def _allowance(self, now: float) -> int:
         if self._interval_s is None or self._error is not None:

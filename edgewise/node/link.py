@@ -189,6 +189,7 @@ class NodeLink:
             done, _ = await asyncio.wait(talkers, return_when=asyncio.FIRST_COMPLETED)
             return _first_fault(done)
         finally:
+            self._outbox.close()  # frees the attempts that wait for room; the session has forgotten those that ended
             for talker in talkers:
                 talker.cancel()
             await asyncio.gather(*talkers, return_exceptions=True)

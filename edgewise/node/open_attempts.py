@@ -50,15 +50,19 @@ class OpenAttempts:
         return known
 
     def spoke(self, attempt: str, chunk: Chunk) -> list[frames.Frame]:
-        """The frames for a chunk: none for an attempt that is not open (cancelled, lost)."""
+        """The frames for a chunk: none for an attempt that is not open (cancelled, lost).
+
+        Text of a last chunk without ids travels in the frame of the end, so that the two arrive together or not at all.
+        """
         if attempt not in self._deadlines:
             return []
         told: list[frames.Frame] = []
-        if chunk.ids or chunk.text:
+        if chunk.ids or (chunk.text and not chunk.finish):
             told.append(frames.Tokens(attempt=attempt, n0=chunk.n0, ids=chunk.ids, text=chunk.text))
         if chunk.finish:
             self.forget(attempt)
-            told.append(frames.Finished(attempt=attempt, finish=chunk.finish, usage=_usage(chunk.usage)))
+            rest = "" if chunk.ids else chunk.text
+            told.append(frames.Finished(attempt=attempt, finish=chunk.finish, usage=_usage(chunk.usage), text=rest))
         return told
 
     def failed(self, attempt: str, error: EdgewiseError) -> list[frames.Frame]:

@@ -94,6 +94,8 @@ class NodeWork:
         try:
             async for chunk in chunks:
                 await self._tell(self._session.on_chunk(attempt, chunk))
+                if chunk.finish:
+                    return
         finally:
             close = getattr(chunks, "aclose", None)
             if close is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from edgewise.generation.state import GenerationState
 from edgewise.routing.tier import Chunk, Tier
-from edgewise.wire.errors import TierError, TierTimeoutError
+from edgewise.wire.errors import EdgewiseError, TierError, TierRejectedError, TierTimeoutError
+
+logger = logging.getLogger(__name__)
 
 
 class Attempt:
@@ -24,7 +27,8 @@ class Attempt:
         self._open = True
 
     async def next(self, timeout_s: float | None) -> Chunk:
-        """The next chunk. Raises TierTimeoutError after `timeout_s` of silence, TierError when the tier failed."""
+        """The next chunk. Raises TierTimeoutError after `timeout_s` of silence, TierRejectedError when the request is
+        at fault, and TierError for everything else that a tier can do wrong, so that the runner can always go on."""
         try:
             async with asyncio.timeout(timeout_s):
                 chunk = await anext(self._chunks)
@@ -34,6 +38,13 @@ class Attempt:
             ) from error
         except StopAsyncIteration as error:
             raise TierError(f"{self.tier.name} stopped without saying why", where=self.tier.name) from error
+        except TierError:
+            raise
+        except EdgewiseError as error:
+            raise TierRejectedError(error.info()) from error
+        except Exception as error:
+            logger.exception("tier %s broke", self.tier.name)
+            raise TierError(f"{self.tier.name} broke: {type(error).__name__}", where=self.tier.name) from error
         self._check(chunk)
         return chunk
 
@@ -48,13 +59,14 @@ class Attempt:
             self._open = False
 
     async def abandon(self) -> None:
-        """Stop the tier's work at once; safe to call twice and after the end. Never raises for a tier that is gone."""
-        if not self._open:
-            return
-        self._open = False
-        with suppress(TierError):
-            await self.tier.cancel(self.id)
-        close = getattr(self._chunks, "aclose", None)
-        if close is not None:
-            with suppress(TierError):
-                await close()
+        """Stop the tier's work at once and close its iterator; safe to call twice, and after the end."""
+        was_open, self._open = self._open, False
+        try:
+            if was_open:
+                with suppress(EdgewiseError):
+                    await self.tier.cancel(self.id)
+        finally:
+            close = getattr(self._chunks, "aclose", None)
+            if close is not None:
+                with suppress(EdgewiseError):
+                    await close()

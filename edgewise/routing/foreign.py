@@ -75,23 +75,33 @@ async def read_chunks(blocks: AsyncIterator[bytes], name: str, n0: int) -> Async
 
     Raises UpstreamError for an event that is no chat chunk, an error in the stream, and a stream that breaks off.
     """
-    parser = SseParser()
     finish: Finish | None = None
     usage: Usage | None = None
-    async for block in blocks:
-        for event in parser.feed(block):
-            if event.data == "[DONE]":
-                continue
-            chunk = _decode(event.data, name)
+    try:
+        async for data in _events(blocks):
+            chunk = _decode(data, name)
             usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens) if chunk.usage else usage
             for choice in chunk.choices[:1]:
                 if choice.delta.content:
                     yield Chunk(n0, (), choice.delta.content)
                 if choice.finish_reason is not None:
                     finish = _FINISHES.get(choice.finish_reason, "stop")
+    except Exception:  # whatever the transport raises: an answer whose finish is known is whole
+        if finish is None:
+            raise
     if finish is None:
         raise UpstreamError(f"{name} closed its stream without a finish reason", where=name)
     yield Chunk(n0, (), "", finish, usage)
+
+
+async def _events(blocks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
+    """The data of each event up to `[DONE]`; what a server does after that is of no interest."""
+    parser = SseParser()
+    async for block in blocks:
+        for event in parser.feed(block):
+            if event.data == "[DONE]":
+                return
+            yield event.data
 
 
 def error_message(body: bytes) -> str:

@@ -14,6 +14,7 @@ from edgewise.wire.errors import NoTierError
 
 PATIENCE_S = 15.0
 POLL_S = 0.05
+POLL_MAX_S = 1.0
 
 Encode = Callable[[str], tuple[int, ...]]
 Sleep = Callable[[float], Awaitable[None]]
@@ -39,13 +40,12 @@ async def open_continuation(
 
     An answer that has begun is worth waiting for: a crashed worker is back in seconds. Raises NoTierError.
     """
-    deadline = clock() + PATIENCE_S
-    excluded = lost
+    deadline, pause_s, excluded = clock() + PATIENCE_S, POLL_S, lost
     while True:
         try:
             return await open_ordered(plan.without(excluded), state, start)
         except NoTierError:
             if clock() >= deadline:
                 raise
-        await sleep(POLL_S)
-        excluded = frozenset()
+        await sleep(pause_s)
+        excluded, pause_s = frozenset(), min(2 * pause_s, POLL_MAX_S)

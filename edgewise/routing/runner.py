@@ -16,21 +16,34 @@ from edgewise.ids import new_id
 from edgewise.routing.attempt import Attempt
 from edgewise.routing.handoff import Encode, Sleep, open_continuation, with_ids
 from edgewise.routing.modes import MODES
-from edgewise.routing.modes.base import Opening
+from edgewise.routing.modes.base import Opening, nobody_left
 from edgewise.routing.plan import Plan
 from edgewise.routing.seams import Seams
 from edgewise.routing.tier import Chunk, Finish, Tier, Usage
 from edgewise.streams.entries import EndEntry, ErrorEntry, TierEntry, Timings, WarnEntry
 from edgewise.streams.log import Claim, StreamLog
 from edgewise.streams.writer import StreamWriter
-from edgewise.wire.errors import EdgewiseError, FencedError, LogUnavailableError, TierError, TierTimeoutError
+from edgewise.wire.errors import (
+    EdgewiseError,
+    FencedError,
+    LogUnavailableError,
+    ShuttingDownError,
+    TierError,
+    TierTimeoutError,
+)
 
 logger = logging.getLogger(__name__)
+FRUITLESS_MAX = 5
+"""Hand-offs in a row that bring no token before an answer is given up."""
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One answer to make: the stream and its claim, the plan, and the state to start from."""
+    """One answer to make: the stream and its claim, the plan, and the state to start from.
+
+    A `resumed` answer was begun by a runner that is gone; it waits a while for a tier instead of giving up at once.
+    """
 
     sid: str
     claim: Claim
@@ -38,12 +51,17 @@ class Job:
     state: GenerationState
     arrived_at: float
     encode: Encode | None = None
+    resumed: bool = False
     seams: Seams = field(default_factory=Seams)
 
 
 @dataclass
 class Outcome:
-    """How an answer ended, for the decision record; no text in it. `finish` may also be error, cancelled or fenced."""
+    """How an answer ended, for the decision record; no text in it.
+
+    Beside the finishes of tiers: `error` (ended with one), `cancelled`; and `fenced` (another runner has it) and
+    `interrupted` (this runner had to stop), after which the stream is still open and somebody else will end it.
+    """
 
     finish: str = "error"
     tiers: list[str] = field(default_factory=list)
@@ -72,21 +90,39 @@ class Runner:
         self._sleep = sleep
         self._attempt_id = attempt_id
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._draining = False
 
     async def open(self, sid: str, *, owner: str, request: bytes) -> Claim:
-        """Create the stream and claim its first epoch."""
+        """Create the stream and claim its first epoch. Raises ShuttingDownError once `drain` was called."""
+        self._refuse_while_draining()
         await self._log.create(sid, owner=owner, request=request)
-        return await self._log.claim(sid, holder=self._holder, lease_s=self._lease_s, seen_epoch=0)
+        return await self.claim(sid, seen_epoch=0)
+
+    async def claim(self, sid: str, *, seen_epoch: int) -> Claim:
+        """Claim the epoch after `seen_epoch`. Raises FencedError when somebody else has it, ShuttingDownError."""
+        self._refuse_while_draining()
+        return await self._log.claim(sid, holder=self._holder, lease_s=self._lease_s, seen_epoch=seen_epoch)
+
+    async def abandon(self, sid: str, claim: Claim, error: EdgewiseError) -> None:
+        """End a claimed stream that nobody can go on with."""
+        async with StreamWriter(self._log, sid, claim, lease_s=self._lease_s) as writer:
+            await writer.entry(ErrorEntry(error.info()))
+            await writer.end(EndEntry("error", 0, 0))
 
     def start(self, job: Job, on_end: Callable[[Outcome], None]) -> None:
-        """Make the answer in the background; `on_end` is called exactly once, whatever happens."""
+        """Make the answer in the background; `on_end` is called once when the work on it is over."""
         task = asyncio.create_task(self._run_to_end(job, on_end), name=f"answer-{job.sid}")
         self._tasks[job.sid] = task
         task.add_done_callback(lambda _: self._tasks.pop(job.sid, None))
 
     @property
     def running(self) -> int:
+        """Answers being made now."""
         return len(self._tasks)
+
+    def is_making(self, sid: str) -> bool:
+        """Whether this runner is at work on a stream."""
+        return sid in self._tasks
 
     def stop_answer(self, sid: str) -> None:
         """Stop working on a stream that was cancelled in the log, without waiting for the next append to say so."""
@@ -94,7 +130,9 @@ class Runner:
             task.cancel()
 
     async def drain(self, timeout_s: float) -> None:
-        """Let running answers end; those that do not are stopped, and their lease runs out for others to take."""
+        """Take no new answers and let the running ones end; those that do not are stopped, and their lease runs out
+        for others to take."""
+        self._draining = True
         tasks = list(self._tasks.values())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=timeout_s)
@@ -106,12 +144,29 @@ class Runner:
         answering = _Answering(job, self._log, self._lease_s, self._clock, self._sleep, self._attempt_id)
         try:
             await answering.run()
-        except asyncio.CancelledError:
-            answering.outcome.finish = "cancelled"
-        except Exception:
-            logger.exception("answer failed", extra={"stream": job.sid})
+        except (FencedError, asyncio.CancelledError):
+            answering.outcome.finish = await self._fate(job.sid)
+        except LogUnavailableError as error:
+            answering.outcome.finish = INTERRUPTED
+            answering.outcome.failures.append(error)
+            logger.error("token log unavailable in mid-answer: %s", error, extra={"stream": job.sid})
         finally:
             on_end(answering.outcome)
+
+    async def _fate(self, sid: str) -> str:
+        """What became of a stream that was taken out of our hands, by a cancel, another claim or our own drain."""
+        try:
+            status = (await self._log.head(sid)).status
+        except EdgewiseError as error:
+            logger.warning("a stopped stream cannot be looked at: %s", error, extra={"stream": sid})
+            status = "open"
+        if status == "cancelled":
+            return "cancelled"
+        return INTERRUPTED if self._draining else "fenced"
+
+    def _refuse_while_draining(self) -> None:
+        if self._draining:
+            raise ShuttingDownError("This process is shutting down", remedy="try again", retry_after_s=1.0)
 
 
 class _Answering:
@@ -128,7 +183,6 @@ class _Answering:
     ) -> None:
         self.outcome = Outcome()
         self._job = job
-        self._log = log
         self._plan = job.plan
         self._clock = clock
         self._sleep = sleep
@@ -137,19 +191,14 @@ class _Answering:
         self._writer = StreamWriter(log, job.sid, job.claim, lease_s=lease_s)
         self._first_token_s = 0.0
         self._waste = 0
+        self._tail = ""
         self._usage = Usage()
         self._heard_at = clock()
 
     async def run(self) -> None:
-        try:
-            async with self._writer:
-                await self._answer_or_give_up()
-        except FencedError:
-            head = await self._log.head(self._job.sid)
-            self.outcome.finish = "cancelled" if head.status == "cancelled" else "fenced"
-        except LogUnavailableError as error:
-            self.outcome.failures.append(error)
-            logger.error("token log unavailable in mid-answer", extra={"stream": self._job.sid})
+        """Make it to its end. Raises FencedError and LogUnavailableError; every other fault ends the answer."""
+        async with self._writer:
+            await self._answer_or_give_up()
 
     async def _answer_or_give_up(self) -> None:
         pump = asyncio.current_task()
@@ -160,8 +209,13 @@ class _Answering:
                 await self._answer()
         except TimeoutError:
             await self._give_up(TierTimeoutError("The answer took longer than its total time limit"))
-        except TierError as error:
+        except (FencedError, LogUnavailableError):
+            raise
+        except EdgewiseError as error:
             await self._give_up(error)
+        except Exception:
+            logger.exception("an answer met a fault of ours", extra={"stream": self._job.sid})
+            await self._give_up(EdgewiseError("The answer met an internal error", remedy="ask again"))
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
@@ -173,27 +227,40 @@ class _Answering:
             quiet_s = self._clock() - self._heard_at
             if quiet_s >= soft_s:
                 self._heard_at = self._clock()
-                await self._writer.entry(WarnEntry("slow", f"No token for {soft_s:g} s; still trying."))
+                await self._warn(f"No token for {soft_s:g} s; still trying.")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._writer.fenced.wait(), max(soft_s - quiet_s, 0.05))
         pump.cancel()
 
+    async def _warn(self, message: str) -> None:
+        """A warning that cannot be written is none the less of no interest to the watch."""
+        with suppress(FencedError, LogUnavailableError):
+            await self._writer.entry(WarnEntry("slow", message))
+
     async def _answer(self) -> None:
-        open_mode, _ = MODES[self._plan.mode]
-        why = "chosen"
-        opening = await open_mode(self._plan, self._state, self._start)
-        while True:
-            finish = await self._speak(opening, why)
-            if finish is not None:
-                return await self._end(finish)
+        finish = None if self._job.resumed else await self._speak(await self._open(), "chosen")
+        fruitless = 0
+        while finish is None:
             self._state = with_ids(self._state, self._job.encode)
             if self._state.budget <= 0:
-                return await self._end("length")
-            why = "continued"
-            lost = frozenset(self.outcome.tiers)
-            opening = await open_continuation(
-                self._plan, self._state, self._start, lost=lost, clock=self._clock, sleep=self._sleep
-            )
+                finish = "length"
+                continue
+            said = self._state.output_text, self._state.output_ids
+            finish = await self._speak(await self._reopen(), "continued")
+            fruitless = fruitless + 1 if said == (self._state.output_text, self._state.output_ids) else 0
+            if finish is None and fruitless >= FRUITLESS_MAX:
+                raise nobody_left(self._plan, self.outcome.failures[-FRUITLESS_MAX:])
+        await self._end(finish)
+
+    async def _open(self) -> Opening:
+        open_mode, _ = MODES[self._plan.mode]
+        return await open_mode(self._plan, self._state, self._start)
+
+    async def _reopen(self) -> Opening:
+        lost = frozenset(self.outcome.tiers)
+        return await open_continuation(
+            self._plan, self._state, self._start, lost=lost, clock=self._clock, sleep=self._sleep
+        )
 
     def _start(self, tier: Tier) -> Attempt:
         return Attempt(tier, self._state, self._attempt_id())
@@ -224,11 +291,13 @@ class _Answering:
             self._first_token_s = self._heard_at - self._job.arrived_at
         if chunk.usage is not None:
             self._usage = chunk.usage
-        if not chunk.ids and not chunk.text:
-            return
         seams = self._job.seams
-        self._state = self._state.advanced(chunk.ids, chunk.text)
-        await self._writer.tokens(chunk.n0, chunk.ids, seams.filter(seams.restore(chunk.text)))
+        text = seams.filter(seams.restore(chunk.text)) if chunk.text else ""
+        if chunk.finish is not None and not chunk.ids:
+            self._tail = text
+        elif chunk.ids or chunk.text:
+            self._state = self._state.advanced(chunk.ids, chunk.text)
+            await self._writer.tokens(chunk.n0, chunk.ids, text)
 
     async def _end(self, finish: str) -> None:
         usage = Usage(
@@ -237,7 +306,7 @@ class _Answering:
         )
         timings = Timings(self._first_token_s, self._clock() - self._job.arrived_at, self._waste)
         self.outcome.finish, self.outcome.usage, self.outcome.timings = finish, usage, timings
-        await self._writer.end(EndEntry(finish, usage.prompt_tokens, usage.completion_tokens, timings))
+        await self._writer.end(EndEntry(finish, usage.prompt_tokens, usage.completion_tokens, timings, self._tail))
         self._job.seams.bill(usage, self._waste)
 
     async def _give_up(self, error: EdgewiseError) -> None:

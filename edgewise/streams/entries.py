@@ -16,7 +16,7 @@ class TokensEntry(msgspec.Struct, frozen=True, array_like=True, tag="tok"):
 
 
 class TierEntry(msgspec.Struct, frozen=True, array_like=True, tag="tier"):
-    """From here on `tier` speaks, with model version `model_version`; `why` is won, continued or fallback."""
+    """From here on `tier` speaks, with model version `model_version`; `why` is chosen, fallback or continued."""
 
     tier: str
     kind: str
@@ -67,12 +67,17 @@ class Timings(msgspec.Struct, frozen=True, array_like=True):
 
 
 class EndEntry(msgspec.Struct, frozen=True, array_like=True, tag="end"):
-    """The one end of an answer: why, what it used, how long it took."""
+    """The one end of an answer: why, what it used, how long it took.
+
+    `text` is what was held back until it was sure that nothing follows (half a character, the beginning of a stop
+    string); it stands here so that it cannot be said twice when a writer dies between the two.
+    """
 
     finish: str
     prompt_tokens: int
     completion_tokens: int
     timings: Timings = Timings()
+    text: str = ""
 
 
 Entry = TokensEntry | TierEntry | WarnEntry | RevisionEntry | RetractEntry | ErrorEntry | CancelEntry | EndEntry

@@ -69,6 +69,11 @@ class TailerHub:
         finally:
             await self._leave(tailer)
 
+    def fail(self, sid: str, error: EdgewiseError) -> None:
+        """Tell the followers of a stream here that its writer had to stop; new followers may come at once."""
+        if tailer := self._tailers.pop(sid, None):
+            tailer.fail(error)
+
     async def _ended_at(self, sid: str, after: int) -> bool:
         head = await self._log.head(sid)
         return head.status != "open" and after >= head.next_seq - 1
@@ -107,6 +112,7 @@ class Tailer:
         self._ring: deque[Record] = deque(maxlen=ring_records)
         self._next_seq = after + 1
         self._ended = False
+        self._told: EdgewiseError | None = None
         self._quiet_watchdogs = 0
         self._watchdog_s = watchdog_s
         self._call_later = call_later
@@ -134,6 +140,11 @@ class Tailer:
             if not batch:
                 await self._growth(after)
 
+    def fail(self, error: EdgewiseError) -> None:
+        """Let every follower that has read all there is raise `error`."""
+        self._told = error
+        self._announce()
+
     async def close(self) -> None:
         """Stop watching; followers are gone by now."""
         for task in (self._watching, self._tailing):
@@ -150,6 +161,8 @@ class Tailer:
     async def _growth(self, after: int) -> None:
         """Wait for a record beyond `after`. Nothing is awaited between the check and the wait."""
         while self._next_seq <= after + 1 and not self._ended:
+            if self._told is not None:
+                raise self._told
             if self._tailing.done():
                 self._tailing.result()
             await self._grown.wait()

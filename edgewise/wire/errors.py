@@ -227,6 +227,25 @@ class UpstreamError(TierError):
     number, code, http_status = 1407, "upstream_failed", 502
 
 
+class TierRejectedError(TierError):
+    """The tier says that the request itself is at fault; it keeps the number that says why, and no retry will help."""
+
+    number, code, http_status, retryable = 1408, "tier_rejected", 400, False
+
+    def __init__(self, cause: ErrorInfo) -> None:
+        super().__init__(cause.message, where=cause.where, expected=cause.expected, remedy=cause.remedy)
+        self.cause = cause
+
+    def info(self) -> ErrorInfo:
+        return self.cause
+
+
+class ShuttingDownError(EdgewiseError):
+    """This process takes no new answers; another one, or this one in a moment, does."""
+
+    number, code, http_status, retryable = 1409, "shutting_down", 503, True
+
+
 # 15xx: the node session -------------------------------------------------------------------------------------------
 
 

@@ -138,11 +138,12 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Finished(Frame, frozen=True, kw_only=True, tag="finished"):
-    """The attempt ended well."""
+    """The attempt ended well. `text` is what the tier held back until it was sure that no more ids follow."""
 
     attempt: Name
     finish: Literal["stop", "length", "content_filter", "tool_calls"]
     usage: UsageReport | None = None
+    text: str = ""
 
 
 class Failed(Frame, frozen=True, kw_only=True, tag="failed"):

@@ -79,8 +79,8 @@ class Device:
             local_key=local_key,
             now=lambda: NOW,
         )
-        service = AnswerService(host, self.log, TailerHub(self.log), self.runner)
-        self.app = LocalApi(service, lambda: {"name": "phone-1"})
+        self.service = AnswerService(host, self.log, TailerHub(self.log), self.runner)
+        self.app = LocalApi(self.service, lambda: {"name": "phone-1"})
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app),
             base_url="http://127.0.0.1",

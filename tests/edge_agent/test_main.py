@@ -16,6 +16,8 @@ import httpx
 import openai
 import pytest
 
+from edgewise.local.supervisor import CONFIG_EXIT_CODE
+
 HEAVY = {"torch", "transformers", "sqlalchemy", "fastapi", "starlette", "celery", "redis"} | {
     "control_plane",
     "cloud_worker",
@@ -23,9 +25,9 @@ HEAVY = {"torch", "transformers", "sqlalchemy", "fastapi", "starlette", "celery"
 READY = re.compile(r"ready at (http://\S+)")
 
 
-def start(*flags: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "edge_agent.main", *flags]
-    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+def start(*flags: str, **settings: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "edgewise.cli.main", "agent", *flags]
+    environ = {**os.environ, "OMP_NUM_THREADS": "1", **settings}
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environ)
 
 
@@ -40,7 +42,7 @@ def address(log: IO[str] | None) -> str:
 
 @pytest.fixture
 def agent(tiny_dir: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    process = start("--model-dir", str(tiny_dir), "--data-dir", str(tmp_path / "d"), "--local-port", "0")
+    process = start("--model", str(tiny_dir), "--data-dir", str(tmp_path / "d"), "--local-port", "0")
     yield process
     process.kill()
     process.communicate()
@@ -74,17 +76,17 @@ def test_the_stock_client_talks_to_it_and_it_stops_cleanly(agent: subprocess.Pop
 
 
 def test_an_agent_that_was_killed_comes_back_and_the_answer_goes_on(tiny_dir: Path, tmp_path: Path) -> None:
-    flags = ["--model-dir", str(tiny_dir), "--data-dir", str(tmp_path / "d"), "--local-port", "0"]
-    flags += ["--throttle-tokens-per-s", "60", "--lease-s", "0.4"]
+    flags = ["--model", str(tiny_dir), "--data-dir", str(tmp_path / "d"), "--local-port", "0"]
+    flags += ["--throttle", "60"]
     body = {"model": "edgewise", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 40, "seed": 4}
-    first = start(*flags)
+    first = start(*flags, EDGEWISE_AGENT_LEASE_S="0.4")
     url = f"{address(first.stderr)}/v1/chat/completions"
     with httpx.stream("POST", url, json={**body, "stream": True}, trust_env=False) as response:
         seen = [line for line, _ in zip(response.iter_lines(), range(12), strict=False)]
         first.kill()
     first.communicate()
     cursor = [line for line in seen if line.startswith("id: ")][-1].removeprefix("id: ")
-    second = start(*flags)
+    second = start(*flags, EDGEWISE_AGENT_LEASE_S="0.4")
     try:
         base = address(second.stderr)
         sid = response.headers["x-edgewise-stream-id"]
@@ -106,7 +108,7 @@ def content(events: str) -> str:
 
 
 def test_a_missing_model_ends_with_a_sentence_and_no_traceback(tmp_path: Path) -> None:
-    process = start("--model-dir", str(tmp_path / "none"), "--data-dir", str(tmp_path / "d"), "--local-port", "0")
+    process = start("--model", str(tmp_path / "none"), "--data-dir", str(tmp_path / "d"), "--local-port", "0")
     told = process.communicate(timeout=30)[1]
-    assert process.returncode == 1
+    assert process.returncode == CONFIG_EXIT_CODE
     assert "There is no model in" in told and "make reference-models" in told and "Traceback" not in told

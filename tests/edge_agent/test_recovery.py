@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from edge_agent.host import Link
-from edge_agent.recovery import Recovery
 from edge_agent.sqlite_log import SqliteStreamLog
 from edgewise.api.service import Snapshot
+from edgewise.api.takeover import Takeover
 from edgewise.dialects.render import AnswerHeader
 from edgewise.streams.entries import EndEntry, TierEntry, TokensEntry, decode_entry, encode_entry
 from tests.edge_agent.device import Device, running_device
@@ -24,19 +24,6 @@ async def device(tiny_dir: Path, tmp_path: Path) -> AsyncIterator[Device]:
     async with running_device(tiny_dir, tmp_path / "data") as running:
         running.link = Link()
         yield running
-
-
-def recovery(device: Device, born: str) -> Recovery:
-    edge = device.edge
-    return Recovery(
-        device.log,
-        device.runner,
-        lambda kind: [edge] if kind == "edge" else [],
-        device.tokenizer.encode,
-        holder="agent:test",
-        lease_s=2.0,
-        born=born,
-    )
 
 
 async def said(log: SqliteStreamLog, sid: str) -> tuple[tuple[int, ...], str]:
@@ -72,20 +59,24 @@ async def orphan(device: Device, cut: int) -> tuple[tuple[int, ...], str]:
 @pytest.mark.parametrize("cut", [0, 1, 9, 23])
 async def test_an_orphaned_answer_goes_on_as_the_undisturbed_one(device: Device, cut: int) -> None:
     undisturbed = await orphan(device, cut)
-    assert await recovery(device, born="1" * 26).sweep() == [SID]
+    assert await Takeover(device.service).sweep() == [SID]
     await device.runner.drain(5.0)
     assert await said(device.log, SID) == undisturbed
 
 
-async def test_streams_of_this_process_are_left_alone(device: Device) -> None:
+async def test_a_stream_that_is_being_made_here_is_left_alone(device: Device) -> None:
     await orphan(device, 3)
-    assert await recovery(device, born=SID).sweep() == []
+    takeover = Takeover(device.service)
+    assert await takeover.sweep() == [SID]
+    assert await device.service.resume(SID) is False
+    await device.runner.drain(5.0)
 
 
-async def test_a_stream_that_cannot_be_read_does_not_stop_the_others(device: Device) -> None:
+async def test_a_stream_that_cannot_be_read_ends_and_does_not_stop_the_others(device: Device) -> None:
     await orphan(device, 2)
     broken = "0" * 25 + "1"
     await device.log.create(broken, owner="local", request=b"not a snapshot")
     await device.log.claim(broken, holder="agent:test", lease_s=0.0, seen_epoch=0)
-    assert await recovery(device, born="1" * 26).sweep() == [SID]
+    assert sorted(await Takeover(device.service).sweep()) == [SID, broken]
+    assert (await device.log.head(broken)).status == "done"
     await device.runner.drain(5.0)

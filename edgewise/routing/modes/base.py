@@ -10,7 +10,7 @@ from edgewise.generation.state import GenerationState
 from edgewise.routing.attempt import Attempt
 from edgewise.routing.plan import Plan
 from edgewise.routing.tier import Chunk, Tier
-from edgewise.wire.errors import EdgewiseError, NoTierError
+from edgewise.wire.errors import EdgewiseError, NoTierError, TierError, TierRejectedError
 
 StartAttempt = Callable[[Tier], Attempt]
 
@@ -31,8 +31,13 @@ class OpenMode(Protocol):
     def __call__(self, plan: Plan, state: GenerationState, start: StartAttempt) -> Awaitable[Opening]: ...
 
 
-def nobody_left(plan: Plan, failures: list[EdgewiseError]) -> NoTierError:
-    """The error for an answer that no tier could begin or continue: it names what each one said."""
+def nobody_left(plan: Plan, failures: list[EdgewiseError]) -> TierError:
+    """The error for an answer that no tier could begin or continue: it names what each one said.
+
+    When every tier says that the request itself is at fault, that is the answer, with its own number and status.
+    """
+    if failures and not any(failure.info().retryable for failure in failures):
+        return TierRejectedError(failures[0].info())
     if not failures:
         kinds = " or ".join(plan.kinds)
         return NoTierError(

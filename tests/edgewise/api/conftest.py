@@ -74,7 +74,7 @@ class ScriptedHost:
         self.seen.append(facts)
         return self.decision
 
-    def tiers(self, caller: Caller, request: ChatRequest) -> TierSource:
+    def tiers(self, caller: Caller, *, model: str, device: str) -> TierSource:
         def source(kind: TierKind) -> list[Tier]:
             return [tier for tier in self.scripted if tier.kind == kind]
 
@@ -83,7 +83,7 @@ class ScriptedHost:
     def decided(self, admission: Admission) -> None:
         self.admissions.append(admission)
 
-    def finished(self, admission: Admission, outcome: Outcome) -> None:
+    def finished(self, sid: str, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
 

@@ -1,6 +1,7 @@
 """POST /v1/chat/completions: both forms, and each error where it belongs."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -131,7 +132,9 @@ async def test_a_hang_up_before_the_stream_is_known_cancels_the_answer(api: Api,
     """Nobody was told the stream's id, so nobody could read on."""
     api.host.scripted = [api.host.tier("edge:a", "edge", hangs_at=0)]
     body = {"model": "edgewise", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
-    messages = iter([{"type": "http.request", "body": json.dumps(body).encode()}, {"type": "http.disconnect"}])
+    messages: Iterator[dict[str, Any]] = iter(
+        [{"type": "http.request", "body": json.dumps(body).encode()}, {"type": "http.disconnect"}]
+    )
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:

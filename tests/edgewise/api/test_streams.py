@@ -80,3 +80,26 @@ async def test_nothing_follows_the_answer_to_a_cancel(api: Api) -> None:
     again = await api.client.delete(f"/v1/streams/{sid}", headers=api.as_key("alice"))
     assert again.json() == answer.json()
     assert text_of(streamed) in ("", "你", "你好")
+
+
+async def test_a_cancel_that_comes_after_the_end_is_no_second_ending(api: Api) -> None:
+    sid, _ = await finished(api)
+    await api.runner.drain(5)
+    answer = await api.client.delete(f"/v1/streams/{sid}", headers=api.as_key("alice"))
+    assert answer.json()["status"] == "done"
+    assert [outcome.finish for outcome in api.host.outcomes] == ["stop"]
+
+
+async def test_readers_hear_of_it_when_their_writer_has_to_stop(api: Api) -> None:
+    api.host.scripted = [api.host.tier("edge:a", "edge", hangs_at=2)]
+    asking = asyncio.create_task(api.ask(stream=True))
+    while not (api.host.admissions and api.host.scripted[0].states):
+        await asyncio.sleep(0)
+    sid = api.host.admissions[0].sid
+    while (await api.service.log.head(sid)).next_seq < 2:
+        await asyncio.sleep(0)
+    await api.runner.drain(0.01)
+    body = (await asking).text
+    assert "shutting_down" in body
+    assert body.endswith("data: [DONE]\n\n")
+    assert api.host.outcomes == []  # the stream is open; who ends it will tell

@@ -39,6 +39,8 @@ def test_parts_and_the_developer_role_become_plain_messages() -> None:
         ({"stop": ""}, BadRequestError, "stop"),
         ({"temperature": 3}, BadRequestError, "request body"),
         ({"max_tokens": 0}, BadRequestError, "request body"),
+        ({"max_tokens": 10**30}, BadRequestError, "request body"),
+        ({"top_k": 10**30}, BadRequestError, "request body"),
         ({"n": 2}, UnsupportedParameterError, "n"),
         ({"tools": [{}]}, UnsupportedParameterError, "tools"),
         ({"response_format": {"type": "json_object"}}, UnsupportedParameterError, "response_format"),
@@ -61,9 +63,16 @@ def test_unknown_roles_and_pictures_are_refused(message: dict[str, object]) -> N
         messages_of(parse_chat_request(body(messages=[message])))
 
 
-def test_a_bias_key_that_is_no_token_id_is_refused() -> None:
+@pytest.mark.parametrize("key", ["x", "", "-5", "1_0", "９", "9" * 30])
+def test_a_bias_key_that_is_no_token_id_is_refused(key: str) -> None:
     with pytest.raises(BadRequestError, match="logit_bias"):
-        sampling_of(parse_chat_request(body(logit_bias={"x": 1})))
+        sampling_of(parse_chat_request(body(logit_bias={key: 1})))
+
+
+def test_deep_nesting_is_malformed_and_no_crash() -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    with pytest.raises(MalformedJsonError):
+        parse_chat_request(b'{"model": "m", "messages": [], "response_format": {"x": ' + deep + b"}}")
 
 
 def test_not_json_says_so() -> None:

@@ -8,17 +8,23 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
+import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from edgewise.generation.state import GenerationState
 from edgewise.node.backoff import BackoffConfig
 from edgewise.node.link import LinkConfig, NodeLink
+from edgewise.node.outbox import BULK_MAX_FRAMES
 from edgewise.node.session import SessionConfig
 from edgewise.node.telemetry import MemoryTelemetry
+from edgewise.routing.tier import Chunk, Tier
 from edgewise.wire.codec import decode_node_frame, encode_frame
 from edgewise.wire.errors import SessionError
-from edgewise.wire.frames import Goodbye, Hello, NodeFrame, Reject, Tokens, Welcome
+from edgewise.wire.frames import Generate, Goodbye, Hello, NodeFrame, Reject, Tokens, Welcome
+from tests.factories.clock import settle
+from tests.factories.states import make_state
 from tests.factories.tiers import GatedTier, manifest_of
 
 pytestmark = pytest.mark.timeout(20)
@@ -27,7 +33,7 @@ WELCOME = encode_frame(Welcome(protocol=1, connection_epoch=1, heartbeat_s=0.05,
 
 
 @asynccontextmanager
-async def dialling(url: str) -> AsyncIterator[NodeLink]:
+async def dialling(url: str, tier: Tier | None = None) -> AsyncIterator[NodeLink]:
     config = LinkConfig(
         url=url,
         key="ek_secret",
@@ -36,8 +42,9 @@ async def dialling(url: str) -> AsyncIterator[NodeLink]:
         backoff=QUICK,
         session=SessionConfig(welcome_timeout_s=0.2),
     )
-    tier = GatedTier(open_gate=True)
-    link = NodeLink(config, tier, [manifest_of()], MemoryTelemetry("s"), rng=random.Random(1))
+    link = NodeLink(
+        config, tier or GatedTier(open_gate=True), [manifest_of()], MemoryTelemetry("s"), rng=random.Random(1)
+    )
     task = asyncio.create_task(link.run())
     try:
         yield link
@@ -151,6 +158,42 @@ async def test_a_reject_is_kept_and_logged_without_the_key(caplog: pytest.LogCap
     node_logs = [record.getMessage() for record in caplog.records if record.name.startswith("edgewise")]
     assert any("come tomorrow" in line for line in node_logs)
     assert not any("ek_secret" in line for line in node_logs)
+
+
+class LoudTier(GatedTier):
+    """Talks until the link takes no more; then it says the end, and rests until it is closed."""
+
+    link: NodeLink
+
+    async def generate(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
+        try:
+            while len(self.link._outbox) < BULK_MAX_FRAMES:
+                yield Chunk(0, (), "x" * 1_000_000)
+                await asyncio.sleep(0.001)
+            yield Chunk(0, (), "the end", "stop")
+            await asyncio.Event().wait()
+        finally:
+            self.closed.append(attempt)
+            self.changed.set()
+
+
+async def test_an_attempt_that_waits_for_room_with_its_end_is_freed_when_the_link_breaks() -> None:
+    tier = LoudTier()
+
+    async def behave(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send(encode_frame(Welcome(protocol=1, connection_epoch=1, heartbeat_s=60, lost_after_s=60)))
+        state = msgspec.Raw(msgspec.msgpack.encode(make_state()))
+        await socket.send(encode_frame(Generate(attempt="a", state=state)))
+        while not tier.link.connected.is_set() or "a" in tier.link._session._attempts or not tier.link._work._attempts:
+            await asyncio.sleep(0.005)
+        socket.transport.abort()
+
+    async with gateway(behave) as url, dialling(url, tier) as link:
+        tier.link = link
+        await tier.until(tier.closed, 1)
+        await settle()
+        assert link._work._attempts == {}
 
 
 async def test_stop_says_goodbye() -> None:

@@ -151,6 +151,14 @@ def test_an_attempt_is_served_and_ends_once() -> None:
     assert session.on_failed("a", TierError("late")) == []
 
 
+def test_text_that_was_held_back_travels_in_the_frame_of_the_end() -> None:
+    session = live()
+    session.on_frame(generate(), 1.0)
+    assert sent(session.on_chunk("a", Chunk(2, (), "…", "stop")), frames.Frame) == [
+        frames.Finished(attempt="a", finish="stop", text="…")
+    ]
+
+
 def test_a_cancelled_attempt_is_silent_for_ever() -> None:
     session = live()
     session.on_frame(generate(), 1.0)

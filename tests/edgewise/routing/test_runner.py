@@ -12,7 +12,7 @@ from edgewise.routing.plan import Limits, Plan
 from edgewise.routing.runner import Job, Outcome, Runner
 from edgewise.routing.scripted import Script, ScriptedTier
 from edgewise.routing.seams import Seams
-from edgewise.routing.tier import Capabilities, Tier, TierKind
+from edgewise.routing.tier import Capabilities, Chunk, Tier, TierKind
 from edgewise.streams.entries import (
     CancelEntry,
     EndEntry,
@@ -24,7 +24,7 @@ from edgewise.streams.entries import (
     decode_entry,
     encode_entry,
 )
-from edgewise.wire.errors import TierLostError
+from edgewise.wire.errors import BadRequestError, ShuttingDownError, TierLostError
 
 WORDS = tuple(f"w{index} " for index in range(12))
 STATE = GenerationState(
@@ -64,7 +64,7 @@ class Bench:
         plan = Plan(mode="prefer-edge", kinds=kinds, tiers=self.source, limits=limits or Limits())
         ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         encode = lambda text: tuple(range(len(text.split())))  # noqa: E731
-        self.runner.start(Job(SID, claim, plan, state, 0.0, encode, seams or Seams()), ended.set_result)
+        self.runner.start(Job(SID, claim, plan, state, 0.0, encode, seams=seams or Seams()), ended.set_result)
         return ended
 
     async def answer(self, *tiers: ScriptedTier, **options: object) -> tuple[Outcome, list[Entry]]:
@@ -245,3 +245,123 @@ async def test_drain_lets_answers_end_and_stops_the_rest(bench: Bench) -> None:
     await bench.runner.drain(0.01)
     assert ended.done()
     assert (await bench.log.head(SID)).status == "open"  # its lease runs out; another runner may take it
+
+
+async def test_a_resumed_answer_waits_for_a_tier_and_goes_on_where_the_log_ends(bench: Bench) -> None:
+    claim = await bench.runner.open(SID, owner="k", request=b"r")
+    plan = Plan(mode="prefer-edge", kinds=("edge", "cloud"), tiers=bench.source)
+
+    def comes_back() -> None:
+        bench.tiers = [edge()]
+
+    bench.on_nap = comes_back
+    ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    state = STATE.advanced((0, 1, 2), "w0 w1 w2 ")
+    bench.runner.start(Job(SID, claim, plan, state, 0.0, resumed=True), ended.set_result)
+    assert (await ended).finish == "stop"
+    entries = await bench.entries()
+    assert ids(entries) == list(range(3, 12))
+    assert list(speakers(entries)) == [("edge:a", "continued")]
+
+
+async def test_a_fault_of_the_request_found_by_the_engine_ends_with_its_own_number(bench: Bench) -> None:
+    class Picky(ScriptedTier):
+        async def generate(self, state, attempt):  # type: ignore[no-untyped-def]
+            raise BadRequestError("token id 999999 is beyond the vocabulary")
+            yield
+
+    outcome, entries = await bench.answer(Picky("edge:a", "edge", Script()))
+    (error,) = [entry for entry in entries if isinstance(entry, ErrorEntry)]
+    assert (error.error.code, error.error.retryable) == ("invalid_request", False)
+    assert outcome.finish == "error"
+
+
+@pytest.mark.parametrize("cut", [0, 4])
+async def test_a_tier_that_breaks_in_an_unforeseen_way_is_continued_too(bench: Bench, cut: int) -> None:
+    class Broken(ScriptedTier):
+        async def generate(self, state, attempt):  # type: ignore[no-untyped-def]
+            async for chunk in super().generate(state, attempt):
+                if chunk.n0 == cut:
+                    raise KeyError("a bug")
+                yield chunk
+
+    outcome, entries = await bench.answer(Broken("edge:a", "edge", Script(WORDS)), cloud())
+    assert text(entries) == "".join(WORDS)
+    assert outcome.finish == "stop"
+
+
+async def test_a_fault_of_ours_ends_the_answer_with_an_error_instead_of_leaving_it_open(bench: Bench) -> None:
+    def bug(part: str) -> str:
+        raise ValueError(part)
+
+    outcome, entries = await bench.answer(edge(), seams=Seams(filter=bug))
+    assert isinstance(entries[-1], EndEntry)
+    assert outcome.finish == "error"
+    assert "w0" not in repr(entries)
+
+
+class TextOnly(ScriptedTier):
+    """Continues by text, as an upstream that takes an open turn does."""
+
+    async def generate(self, state, attempt):  # type: ignore[no-untyped-def]
+        said = len(state.output_text.split())
+        for index in range(said, len(WORDS)):
+            if index == self.script.fails_at:
+                raise TierLostError("gone")
+            yield Chunk(0, (), WORDS[index])
+        yield Chunk(0, (), "", "stop")
+
+
+async def test_from_ids_to_text_and_back_to_ids_nothing_is_doubled(bench: Bench) -> None:
+    upstream = TextOnly("cloud:up", "cloud", Script(fails_at=7), Capabilities(models=("big",)))
+    first = edge(fails_at=3)
+    last = ScriptedTier("cloud:w", "cloud", Script(WORDS))
+    outcome, entries = await bench.answer(first, upstream, last)
+    assert [tier for tier, _ in speakers(entries)] == ["edge:a", "cloud:up", "cloud:w"]
+    assert text(entries) == "".join(WORDS)
+    assert outcome.finish == "stop"
+
+
+async def test_tiers_that_bring_nothing_are_not_tried_for_ever(bench: Bench) -> None:
+    class Empty(ScriptedTier):
+        async def generate(self, state, attempt):  # type: ignore[no-untyped-def]
+            if state.output_ids:
+                yield Chunk(len(state.output_ids), (), "")
+            else:
+                yield Chunk(0, (0,), "w0 ")
+            raise TierLostError("gone")
+
+    outcome, entries = await bench.answer(Empty("edge:a", "edge", Script()))
+    assert outcome.finish == "error"
+    assert text(entries) == "w0 "
+
+
+async def test_what_was_held_back_is_said_in_the_end_entry(bench: Bench) -> None:
+    class Holding(ScriptedTier):
+        async def generate(self, state, attempt):  # type: ignore[no-untyped-def]
+            yield Chunk(0, (0,), "a")
+            yield Chunk(1, (), "tail", "stop")
+
+    _, entries = await bench.answer(Holding("edge:a", "edge", Script()))
+    assert isinstance(entries[-1], EndEntry)
+    assert (text(entries), entries[-1].text) == ("a", "tail")
+    assert entries[-1].completion_tokens == 1
+
+
+async def test_another_claim_is_seen_and_told_apart_from_a_cancel(bench: Bench) -> None:
+    gate = asyncio.Event()
+    ended = await bench.start(edge(gate=gate))
+    await bench.log.claim(SID, holder="test", lease_s=60, seen_epoch=1)  # the same holder may claim again
+    gate.set()
+    assert (await ended).finish == "fenced"
+    assert bench.tiers[0].cancelled
+
+
+async def test_while_draining_nothing_is_begun_and_what_is_cut_off_is_interrupted(bench: Bench) -> None:
+    ended = await bench.start(edge(hangs_at=1))
+    await bench.runner.drain(0.01)
+    assert (await ended).finish == "interrupted"
+    with pytest.raises(ShuttingDownError):
+        await bench.runner.open("1" * 26, owner="k", request=b"r")
+    with pytest.raises(ShuttingDownError):
+        await bench.runner.claim(SID, seen_epoch=1)

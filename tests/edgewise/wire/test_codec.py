@@ -66,7 +66,7 @@ node_frames = st.one_of(
         dropped=counts,
     ),
     st.builds(frames.Tokens, attempt=names, n0=counts, ids=ids, text=st.text()),
-    st.builds(frames.Finished, attempt=names, finish=st.sampled_from(["stop", "length"])),
+    st.builds(frames.Finished, attempt=names, finish=st.sampled_from(["stop", "length"]), text=st.text()),
     st.builds(frames.Failed, attempt=names, error=errors),
     st.builds(frames.CommandAck, id=names, stage=st.sampled_from(["received", "done"]), detail=bodies),
     st.builds(frames.PolicyStatus, digest=labels, applied=st.booleans(), error=st.none() | errors),
