@@ -24,6 +24,8 @@ PAUSE_S = 0.2
 PAUSE_MAX_S = 2.0
 STREAM_HEADER = "x-edgewise-stream-id"
 
+BURST_MS = 50.0
+
 
 @dataclass
 class Answer:
@@ -66,10 +68,13 @@ class Answer:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """Tokens after the first over the time after the first, as the control plane timed them."""
+        """Tokens after the first over the time after the first, as the control plane timed them; over the whole time
+        when the rest came in one burst, whose length would say nothing."""
         tokens, first, total = (self.about.get(name) for name in ("tokens", "first_token_ms", "total_ms"))
         if not tokens or tokens < 2 or first is None or total is None or total <= first:
             return None
+        if total - first < BURST_MS:
+            return float(tokens * 1000 / total)
         return float((tokens - 1) * 1000 / (total - first))
 
 

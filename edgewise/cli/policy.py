@@ -116,16 +116,16 @@ def explain(
     """Why an answer went where it went, or what the policy in force would decide for some facts."""
     facts = parse_facts(fact or [])
     with connected(find_target("operator", data_dir=data_dir, url=url, key=key)) as client:
-        if stream:
-            found = call(client, "GET", f"/admin/v1/decisions/{stream}")
-        else:
-            found = call(client, "POST", f"{_BASE}/active/explain", json={"facts": facts})
+        recorded = call(client, "GET", f"/admin/v1/decisions/{stream}") if stream else None
+        seen = recorded["facts"] if recorded else facts
+        explained = call(client, "POST", f"{_BASE}/active/explain", json={"facts": seen})
     if as_json:
-        print_json(found)
-    elif stream:
-        _print_decision(found)
-    else:
-        _print_explained(found)
+        print_json({"decision": recorded, "explained": explained} if recorded else explained)
+        return
+    if recorded:
+        _print_decision(recorded)
+        typer.echo("By the policy in force now:")
+    _print_explained(explained)
 
 
 def parse_facts(pairs: list[str]) -> dict[str, bool | int | float | str]:

@@ -83,6 +83,40 @@ async def test_ended_streams_are_forgotten_after_their_time_and_open_ones_never(
     await log.aclose()
 
 
+async def test_an_idle_device_forgets_too(tmp_path: Path) -> None:
+    clock = ManualClock()
+    log = SqliteStreamLog(tmp_path / "log.db", clock, ttl_s=100, tombstone_s=1000)
+    sids = [await opened(log, f"s{n}") for n in range(15)]
+    for sid in sids:
+        await log.append(sid, epoch=1, seq=0, payload=b"what was said", end=True)
+    await log.expired()
+    clock.now += 101
+    for left in (5, 0):
+        await log.expired()
+        assert log._db.execute("SELECT count(*) FROM streams WHERE request IS NOT NULL").fetchone() == (left,)
+    assert log._db.execute("SELECT count(*) FROM entries").fetchone() == (0,)
+    clock.now += 1000
+    await log.expired()
+    with pytest.raises(StreamNotFoundError):
+        await log.head(sids[0])
+    await log.aclose()
+
+
+async def test_a_clock_that_was_set_back_does_not_keep_what_is_old(tmp_path: Path) -> None:
+    clock = ManualClock()
+    log = SqliteStreamLog(tmp_path / "log.db", clock, ttl_s=100)
+    sid = await opened(log)
+    clock.now += 1e6
+    await log.expired()
+    clock.now -= 1e6
+    await log.append(sid, epoch=1, seq=0, payload=b"x", end=True)
+    clock.now += 161
+    await log.expired()
+    with pytest.raises(CursorTrimmedError):
+        await log.read(sid, after=-1)
+    await log.aclose()
+
+
 async def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> None:
     log = SqliteStreamLog(tmp_path / "log.db")
     sid = await opened(log)
