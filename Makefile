@@ -45,7 +45,7 @@ soak: $(VENV)/.installed-test ## the long tests
 bench: $(VENV)/.installed-test ## first token and tokens/s through the whole stack
 	$(BIN)/python -m benchmarks.first_token
 
-reference-models: $(VENV)/.installed-test ## train both reference models again (under 30 minutes on a CPU)
+reference-models: $(VENV)/.installed-test ## train both reference models again (about half an hour on two free CPU cores)
 	$(BIN)/python -m cloud_worker.forge reference-models --recipe cpu --out reference_models
 
 clean: ## remove .venv and every cache; the data directory stays
