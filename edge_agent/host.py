@@ -17,15 +17,12 @@ from edgewise.routing.runner import Outcome
 from edgewise.routing.tier import Tier, TierKind
 from edgewise.wire.errors import UnauthenticatedError, UnknownModelError
 from edgewise.wire.frames import Scalar, TelemetryRecord
-from policies import FACTS, Decision, Policy
+from policies import Decision, Policy
+from policies.facts import without_text
 
 DECISION_KIND, ANSWER_KIND = "decision", "answer"
 LABEL_MAX_CHARS = 80
 TENANT, USER_TIER = "device", "standard"
-_OWN_WORDS = frozenset(
-    {"device.id", "device.model_version", "request.model", "request.tenant", "request.user_tier", "request.origin"}
-)
-"""Facts of free text that the agent itself wrote; those of the client are not in the list."""
 
 
 @dataclass(frozen=True)
@@ -149,17 +146,3 @@ class DeviceHost:
             "total_s": timings.total_s,
         }
         self._record(TelemetryRecord(self._now(), ANSWER_KIND, values))
-
-
-def without_text(facts: Facts) -> dict[str, Scalar]:
-    """The facts that cannot carry words of a client: numbers, switches, words of an enumeration, and our own names."""
-    return {name: value for name, value in facts.items() if _is_safe(name, value)}
-
-
-def _is_safe(name: str, value: object) -> bool:
-    spec = FACTS.get(name)
-    if spec is None:
-        return False
-    if isinstance(value, bool | int | float):
-        return True
-    return isinstance(value, str) and (value in spec.enum or (name in _OWN_WORDS and len(value) <= LABEL_MAX_CHARS))

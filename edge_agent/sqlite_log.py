@@ -22,6 +22,8 @@ from edgewise.wire.errors import EdgewiseError, LogGapError, LogUnavailableError
 TTL_S = 600.0
 TOMBSTONE_S = 24 * 3600.0
 UNCLAIMED_GRACE_S = 5.0
+FORGET_EVERY_S = 60.0
+_FORGET_AT_ONCE = 10
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS streams (
@@ -55,8 +57,8 @@ class _Row(NamedTuple):
 class SqliteStreamLog:
     """StreamLog in the file `path`, created when absent. `clock` gives wall-clock seconds: leases outlive the process.
 
-    Ended streams keep their entries for `ttl_s` and their id for `tombstone_s`. Raises LogUnavailableError when the
-    file cannot be used.
+    Ended streams keep their entries for `ttl_s` and their id for `tombstone_s`; `create` and `expired`, which somebody
+    must call now and then, forget what is older. Raises LogUnavailableError when the file cannot be used.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class SqliteStreamLog:
         self._turn = asyncio.Lock()
         self._flusher = ThreadPoolExecutor(1, thread_name_prefix="stream-log")
         self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._forgot_at: float | None = None
         try:
             self._db = _open(path)
         except (sqlite3.Error, OSError) as error:
@@ -195,6 +198,9 @@ class SqliteStreamLog:
                 del self._watchers[sid]
 
     async def expired(self, limit: int = 100) -> list[str]:
+        if self._is_forgetting_due():
+            await self._change(self._forget_old)
+
         def work() -> list[str]:
             rows = self._db.execute(
                 "SELECT sid FROM streams WHERE status = 'open' AND lease_until <= ?1 AND (epoch > 0 OR"
@@ -252,14 +258,21 @@ class SqliteStreamLog:
         self._db.execute("DELETE FROM entries WHERE sid = ?", (sid,))
         self._db.execute("UPDATE streams SET request = NULL, first_seq = next_seq WHERE sid = ?", (sid,))
 
+    def _is_forgetting_due(self) -> bool:
+        """Once a minute, also when the wall clock was set back."""
+        return self._forgot_at is None or not 0 <= self._clock() - self._forgot_at < FORGET_EVERY_S
+
     def _forget_old(self) -> None:
         """Entries whose time to live is over, and ids that nobody can ask for any more; a few at a time."""
-        now = self._clock()
+        now = self._forgot_at = self._clock()
         old = self._db.execute(
-            "SELECT sid FROM streams WHERE ended_at < ? AND request IS NOT NULL LIMIT 10", (now - self._ttl_s,)
+            "SELECT sid FROM streams WHERE ended_at < ? AND request IS NOT NULL LIMIT ?",
+            (now - self._ttl_s, _FORGET_AT_ONCE),
         ).fetchall()
         for (sid,) in old:
             self._forget(sid)
+        if len(old) == _FORGET_AT_ONCE:
+            self._forgot_at = None
         self._db.execute("DELETE FROM streams WHERE ended_at < ?", (now - self._tombstone_s,))
 
     def _wake(self, sid: str) -> None:

@@ -5,11 +5,12 @@ Telemetry, estimators and policies are all tested against this table. No fact is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeGuard
 
 from policies.modes import MODES
 
@@ -145,6 +146,13 @@ _CLOUD: Final = (
 FACTS: Final[Mapping[str, FactSpec]] = MappingProxyType({s.name: s for s in (*_REQUEST, *_DEVICE, *_CLOUD)})
 
 
+NAME_MAX_CHARS: Final = 80
+_OWN_NAMES: Final = frozenset(
+    {"device.id", "device.model_version", "request.model", "request.tenant", "request.user_tier"}
+)
+"""Facts of free text whose values are names of ours: a device, a model that exists, what belongs to a key."""
+
+
 def drop_stale(facts: Mapping[str, FactValue], age_s: Mapping[str, float]) -> dict[str, FactValue]:
     """`facts` without those whose age in seconds, where known, is over the table's limit.
 
@@ -156,6 +164,34 @@ def drop_stale(facts: Mapping[str, FactValue], age_s: Mapping[str, float]) -> di
 def _is_stale(name: str, age_s: float) -> bool:
     spec = FACTS.get(name)
     return spec is not None and spec.stale_after_s is not None and age_s > spec.stale_after_s
+
+
+def without_text(facts: Mapping[str, object]) -> dict[str, FactValue]:
+    """The facts that may be recorded and sent on: those of the table, in their own type, that hold no client's words.
+
+    Numbers (finite, at most 64 bits), switches, words of an enumeration, and short names that Edgewise gave itself.
+    """
+    return {name: value for name, value in facts.items() if _is_safe(value, FACTS.get(name))}
+
+
+def _is_safe(value: object, spec: FactSpec | None) -> TypeGuard[FactValue]:
+    if spec is None:
+        return False
+    match spec.type:
+        case FactType.BOOL:
+            return isinstance(value, bool)
+        case FactType.INT:
+            return _is_int64(value)
+        case FactType.DOUBLE:
+            return _is_int64(value) or (isinstance(value, float) and math.isfinite(value))
+        case FactType.ENUM:
+            return isinstance(value, str) and value in spec.enum
+        case FactType.STRING:
+            return spec.name in _OWN_NAMES and isinstance(value, str) and len(value) <= NAME_MAX_CHARS
+
+
+def _is_int64(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def typical_facts(given: Mapping[str, FactValue | None]) -> dict[str, FactValue]:

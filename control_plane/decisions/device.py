@@ -20,16 +20,12 @@ from control_plane.decisions.records import Decided, Event, Finished, status_of
 from control_plane.decisions.repository import DecisionRepository
 from edgewise.ids import is_id
 from edgewise.wire.frames import Scalar
-from policies import FACTS, FactValue
-from policies.facts import FactType
+from policies.facts import without_text
 
 log = logging.getLogger(__name__)
 
 DECISION_KIND, ANSWER_KIND = "decision", "answer"
 ORIGIN = "device"
-_OWN_WORDS = frozenset({"device.model_version", "request.model", "request.tenant", "request.user_tier"})
-"""Facts of free text that an agent writes itself; those of its clients are not in the list."""
-_NUMBERS = (FactType.INT, FactType.DOUBLE)
 
 Count = Annotated[int, Meta(ge=0, lt=2**31)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
@@ -79,7 +75,7 @@ def device_event(by: Reporter, at: datetime, kind: str, values: Mapping[str, Sca
 
 def _decided(by: Reporter, at: datetime, values: Mapping[str, Scalar]) -> Decided:
     told = msgspec.convert(values, _Decision)
-    facts = safe_facts(values) | {"device.id": by.node_id, "request.origin": ORIGIN}
+    facts = without_text(values) | {"device.id": by.node_id, "request.origin": ORIGIN}
     return Decided(
         stream_id=told.stream,
         at=at,
@@ -110,22 +106,6 @@ def _finished(by: Reporter, at: datetime, values: Mapping[str, Scalar]) -> Finis
         first_token_s=told.first_token_s or None,
         total_s=told.total_s or None,
     )
-
-
-def safe_facts(values: Mapping[str, Scalar]) -> dict[str, FactValue]:
-    """Facts of the table in their own type: numbers, switches, words of an enumeration, and the agent's own words."""
-    return {name: value for name, value in values.items() if _is_safe(name, value)}
-
-
-def _is_safe(name: str, value: Scalar) -> bool:
-    spec = FACTS.get(name)
-    if spec is None:
-        return False
-    if isinstance(value, bool):
-        return spec.type is FactType.BOOL
-    if isinstance(value, int | float):
-        return spec.type in _NUMBERS
-    return value in spec.enum or name in _OWN_WORDS
 
 
 async def write_device_events(session: AsyncSession, events: Iterable[Event], tenant: str) -> None:

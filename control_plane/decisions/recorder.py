@@ -89,7 +89,7 @@ class DecisionRecorder:
             self._task = None
         try:
             await self.flush()
-        except EdgewiseError as error:
+        except (EdgewiseError, OSError) as error:
             log.warning("Decisions wait in the spill file: %s", error)
             self._spill_over([*self._queue])
             self._queue.clear()
@@ -118,7 +118,7 @@ class DecisionRecorder:
         while True:
             try:
                 await self.flush()
-            except EdgewiseError as error:
+            except (EdgewiseError, OSError) as error:
                 log.warning("Decisions cannot be written now, they are kept: %s", error)
                 await self._sleep(RETRY_S)
                 continue
@@ -152,14 +152,15 @@ class DecisionRecorder:
         self._spilling = bool(self._spill)
 
     def _spill_over(self, events: list[Event]) -> None:
+        spilled, why = 0, "what they hold cannot be written"
         try:
-            self._spill.append(events)
-            self._count(spilled=len(events))
+            spilled = self._spill.append(events)
         except OSError as error:
-            self._count(dropped=len(events))
-            log.error(
-                "%d decision event(s) lost: neither the queue nor the spill file took them (%s)", len(events), error
-            )
+            why = str(error)
+        lost = len(events) - spilled
+        self._count(spilled=spilled, dropped=lost)
+        if lost:
+            log.error("%d decision event(s) lost: neither the queue nor the spill file took them (%s)", lost, why)
 
     def _count(self, **more: int) -> None:
         self._stats = replace(self._stats, **{name: getattr(self._stats, name) + n for name, n in more.items()})

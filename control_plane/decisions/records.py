@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
 from control_plane.text import clip
-from policies import FACTS, FactValue
+from policies.facts import NAME_MAX_CHARS, FactValue, without_text
 
 DecisionStatus = Literal["running", "done", "failed", "cancelled"]
-
-FACT_MAX_CHARS = 64
-WITHHELD = "(withheld)"
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True, tag="decided"):
@@ -76,7 +72,7 @@ def decided_values(event: Decided) -> dict[str, Any]:
         "tenant": clip(event.tenant, 64),
         "key_id": clip(event.key_id, 64),
         "origin": clip(event.origin, 64),
-        "facts": without_text(event.facts),
+        "facts": {name: _storable(value) for name, value in without_text(event.facts).items()},
         "mode": clip(event.mode, 32),
         "rule": clip(event.rule, 160),
         "reason": clip(event.reason, 500),
@@ -107,12 +103,5 @@ def finished_values(event: Finished) -> dict[str, Any]:
     return values
 
 
-def without_text(facts: Mapping[str, object]) -> dict[str, FactValue]:
-    """The facts that the table knows, as short scalars; anything longer is replaced by a mark, never stored."""
-    return {name: _scalar(value) for name, value in facts.items() if name in FACTS}
-
-
-def _scalar(value: object) -> FactValue:
-    if isinstance(value, bool | int | float):
-        return value
-    return clip(value, FACT_MAX_CHARS) if isinstance(value, str) and len(value) <= FACT_MAX_CHARS else WITHHELD
+def _storable(value: FactValue) -> FactValue:
+    return clip(value, NAME_MAX_CHARS) if isinstance(value, str) else value

@@ -26,12 +26,17 @@ class SpillFile:
         self._taken = directory / f"{SPILL_FILE}{_READING}"
         self._decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
-    def append(self, events: Sequence[Event]) -> None:
-        """Add events. Raises OSError (disk full, no such directory)."""
-        lines = b"".join(msgspec.json.encode(event) + b"\n" for event in events)
+    def append(self, events: Sequence[Event]) -> int:
+        """Add events; returns how many were written: one that would not be read back (not a number, a number of
+        thousands of digits, half a surrogate pair) is left out.
+
+        Raises OSError (disk full, no such directory).
+        """
+        lines = [line for event in events if (line := self._line(event))]
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "ab") as file:
-            file.write(lines)
+            file.write(b"".join(lines))
+        return len(lines)
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
@@ -54,3 +59,11 @@ class SpillFile:
             return self._decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
+
+    def _line(self, event: Event) -> bytes:
+        """The event as one line; nothing when it would not be read back."""
+        try:
+            line = msgspec.json.encode(event) + b"\n"
+        except (OverflowError, TypeError, ValueError):
+            return b""
+        return line if self._event(line) is not None else b""

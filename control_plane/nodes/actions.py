@@ -43,7 +43,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """The one end of an attempt: well (`finish`, with the `text` that was held back), badly (`error`), or, with neither,
+    """The one end of an attempt: well (`finish`, and the `text` that was held back), badly (`error`), or, with neither,
     because it was cancelled here."""
 
     attempt: str

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from control_plane.nodes.actions import Grant
 from control_plane.nodes.admission import Admit
 from control_plane.nodes.connection import NodeConnection
 from control_plane.nodes.facts import cloud_facts, device_facts
+from control_plane.nodes.ledgers import LastStored, NodeLedgers
 from control_plane.nodes.session import GatewayConfig
 from control_plane.nodes.telemetry import FreshTelemetry, TelemetryLedger
 from control_plane.nodes.tier import NodeTier
@@ -34,8 +36,7 @@ Epochs = Callable[[str, int], Awaitable[int]]
 StoreFresh = Callable[[FreshTelemetry], Awaitable[None]]
 """Stores records that are new; when it raises, they are not acknowledged and come again."""
 
-LastStored = Callable[[str, str], Awaitable[int]]
-"""Gives (node id, telemetry stream) the last sequence number that is stored, 0 for none: for a gateway that forgot."""
+EPOCHS_KEPT = 100_000
 
 
 class PolicyInForce(Protocol):
@@ -56,14 +57,19 @@ class NodesConfig:
 
 
 class MemoryEpochs:
-    """Epochs of one process; after a restart the nodes themselves remember how far they were."""
+    """Epochs of one process, of the `kept` nodes that joined last; otherwise, as after a restart, the nodes themselves
+    remember how far they were."""
 
-    def __init__(self) -> None:
-        self._last: dict[str, int] = {}
+    def __init__(self, kept: int = EPOCHS_KEPT) -> None:
+        self._kept = kept
+        self._last: OrderedDict[str, int] = OrderedDict()
 
     async def __call__(self, node_id: str, at_least: int) -> int:
-        self._last[node_id] = max(self._last.get(node_id, 0), at_least) + 1
-        return self._last[node_id]
+        epoch = self._last[node_id] = max(self._last.get(node_id, 0), at_least) + 1
+        self._last.move_to_end(node_id)
+        if len(self._last) > self._kept:
+            self._last.popitem(last=False)
+        return epoch
 
 
 class NodeRegistry:
@@ -88,15 +94,13 @@ class NodeRegistry:
         self._admit = admit
         self._wall = wall
         self._on_telemetry = on_telemetry
-        self._last_stored = last_stored
+        self._ledgers = NodeLedgers(clock, last_stored)
         self._epochs = epochs or MemoryEpochs()
         self._config = config or NodesConfig()
         self._rng = rng or random.Random()
         self._make_id = make_id
         self._nodes: dict[str, NodeConnection] = {}
         self._tiers: dict[str, NodeTier] = {}
-        self._ledgers: dict[str, TelemetryLedger] = {}
-        self._storing: dict[str, asyncio.Lock] = {}
         self._policy = policy
 
     # For routing, policies and the admin API ----------------------------------------------------------------------
@@ -197,7 +201,8 @@ class NodeRegistry:
     async def join(self, connection: NodeConnection, hello: frames.Hello) -> None:
         """Check a node and put it in the place of its older connection. Raises what `admit` raises, SupersededError."""
         admission = await self._admit(hello)
-        ledger = await self._ledger(hello)
+        self._ledgers.forget_gone(self._nodes)
+        ledger = await self._ledgers.join(hello)
         epoch = await self._epochs(hello.node_id, hello.last_connection_epoch)
         older = self._nodes.get(hello.node_id)
         if older is not None and (older.epoch > epoch or _dialled_later(older.hello, hello)):
@@ -213,25 +218,13 @@ class NodeRegistry:
 
     async def store(self, connection: NodeConnection, frame: frames.Telemetry) -> int:
         """Store what is new, one batch of a node at a time; returns how far the stream is stored."""
-        node_id = connection.hello.node_id
-        ledger = self._ledgers[node_id]
-        async with self._storing.setdefault(node_id, asyncio.Lock()):
+        known = self._ledgers.seen(connection.hello.node_id)
+        ledger = known.ledger
+        async with known.storing:
             fresh = ledger.take(frame, connection.admission)
             if fresh is not None:
                 await self._keep(fresh, ledger)
             return ledger.acked(frame.stream)
-
-    async def _ledger(self, hello: frames.Hello) -> TelemetryLedger:
-        """The node's ledger, which knows at least what the node and the store know of its stream."""
-        ledger = self._ledgers.setdefault(hello.node_id, TelemetryLedger(hello.node_id))
-        stream = hello.telemetry_stream
-        if self._last_stored is not None and stream and not ledger.knows(stream):
-            try:
-                ledger.learn(stream, await self._last_stored(hello.node_id, stream))
-            except EdgewiseError as error:
-                log.warning("what is stored of node %s is unknown; it may send it again: %s", hello.node_id, error)
-        ledger.learn(stream, hello.telemetry_acked)
-        return ledger
 
     async def _keep(self, fresh: FreshTelemetry, ledger: TelemetryLedger) -> None:
         try:
@@ -252,6 +245,7 @@ class NodeRegistry:
         if self._nodes.get(node_id) is connection:
             del self._nodes[node_id]
             del self._tiers[node_id]
+            self._ledgers.seen(node_id)
 
 
 def _busy_share(tier: NodeTier) -> tuple[float, str]:

@@ -111,7 +111,7 @@ class Sealer:
                 logger.warning("sealing waits: %s", error, extra={"stream": sid})
                 await self._sleep(RETRY_S)
                 continue
-            except Exception as error:  # its words may hold what was said
+            except Exception as error:  # noqa: BLE001 (its words may hold what was said)
                 logger.error("stream cannot be sealed: %s", type(error).__name__, extra={"stream": sid})
             return
 

@@ -88,7 +88,7 @@ class ScriptBatcher:
             except asyncio.CancelledError:
                 self._waiting[:0] = batch
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (its words may hold what was said)
                 log.error("a batch for the token log broke: %s", type(error).__name__)
                 self._fail(batch, broken(error, self._where))
                 with suppress(Exception):

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from edgewise.ids import new_id
 from edgewise.node.telemetry import TelemetryBatch
 from edgewise.wire.errors import DataDirError
 from edgewise.wire.frames import TelemetryRecord
+from edgewise.wire.limits import TELEMETRY_VALUES_MAX
 
 logger = logging.getLogger(__name__)
 
@@ -66,18 +67,28 @@ class TelemetryRing:
             self.wake.set()
 
     def append(self, record: TelemetryRecord) -> int:
-        """Keep a record; returns its sequence number, which a record that could not be written uses up too."""
-        seq, payload = self._next_seq, _encode(record)
+        """Keep a record; returns its sequence number, which a record that could not be written uses up too.
+
+        Values that no frame may hold (a number of more than 64 bits, a name that is too long) are left out.
+        """
+        seq = self._next_seq
         self._next_seq += 1
+        payload = _payload(record) or _payload(_fitting(record))
+        if payload is None:
+            logger.warning("telemetry record %d lost: it does not fit into a frame", seq)
+        else:
+            self._keep(seq, record, payload)
+        self.wake.set()
+        return seq
+
+    def _keep(self, seq: int, record: TelemetryRecord, payload: bytes) -> None:
         try:
             with self._db:
-                self._db.execute("INSERT INTO record VALUES (?, ?, ?)", (seq, record.at_s, payload))
+                self._db.execute("INSERT INTO record VALUES (?, ?, ?)", (seq, float(record.at_s), payload))
                 used = self._trim(self._bytes + len(payload), seq)
             self._bytes = used
         except sqlite3.Error as error:
             logger.warning("telemetry record %d lost: %s", seq, error)
-        self.wake.set()
-        return seq
 
     def pending(self, after_seq: int, limit: int) -> TelemetryBatch | None:
         query = "SELECT seq, payload FROM record WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -115,6 +126,26 @@ class TelemetryRing:
             used, last = used - size, seq
         self._db.execute("DELETE FROM record WHERE seq <= ?", (last,))
         return used
+
+
+def _payload(record: TelemetryRecord) -> bytes | None:
+    """The record's bytes; None when a peer could not read them as a record."""
+    try:
+        payload = _encode(record)
+        _decode(payload)
+    except (msgspec.MsgspecError, OverflowError, TypeError, ValueError):
+        return None
+    return payload
+
+
+def _fitting(record: TelemetryRecord) -> TelemetryRecord:
+    """The record with those of its values that fit."""
+    kept = {
+        name: value
+        for name, value in record.values.items()
+        if _payload(TelemetryRecord(0.0, "value", {name: value})) is not None
+    }
+    return TelemetryRecord(record.at_s, record.kind, dict(islice(kept.items(), TELEMETRY_VALUES_MAX)))
 
 
 def _position(db: sqlite3.Connection) -> tuple[str, int]:

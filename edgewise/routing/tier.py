@@ -25,7 +25,8 @@ class Chunk(msgspec.Struct, frozen=True):
 
     `n0` is the index in the whole answer of the first id in `ids`; `ids` is empty for engines that only give text;
     `text` is complete UTF-8 and never holds part of a stop string. `finish` is set on the last chunk only, and
-    `usage` there when the engine counts for itself.
+    `usage` there when the engine counts for itself. What was held back until the end (half a character, the beginning
+    of a stop string) comes as the text of a last chunk without ids.
     """
 
     n0: int

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from edgewise.wire.errors import ErrorInfo
-from edgewise.wire.limits import NODE_ID_MAX_CHARS, TELEMETRY_BATCH_MAX
+from edgewise.wire.limits import NODE_ID_MAX_CHARS, TELEMETRY_BATCH_MAX, TELEMETRY_VALUES_MAX
 
 Scalar = bool | int | float | str
 NodeKind = Literal["edge", "cloud"]
@@ -106,7 +106,7 @@ class TelemetryRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
     at_s: float
     kind: Name
-    values: Annotated[dict[Name, Scalar], Meta(max_length=64)] = {}
+    values: Annotated[dict[Name, Scalar], Meta(max_length=TELEMETRY_VALUES_MAX)] = {}
 
 
 class Telemetry(Frame, frozen=True, kw_only=True, tag="telemetry"):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from control_plane.decisions.device import Reporter, device_event, safe_facts
+from control_plane.decisions.device import Reporter, device_event
 from control_plane.decisions.records import Decided, Finished
-from edge_agent.host import without_text
-from policies import FACTS
 from tests.edge_agent.device import running_device
 from tests.edge_agent.tiny_model import write_tiny_model
 from tests.factories.admin import NOON
@@ -30,12 +28,3 @@ async def test_an_answer_of_a_device_becomes_a_decision_and_its_end(tmp_path: Pa
     assert (finished.status, finished.tier) == ("done", answer["tier"])
     assert finished.completion_tokens == told["usage"]["completion_tokens"]
     assert "zebra" not in f"{decided}{finished}"
-
-
-def test_both_ends_agree_on_which_facts_carry_no_text() -> None:
-    """A fact that the device sends and the control plane drops, or the other way round, is a hole in one of the two."""
-    values = {name: spec.enum[-1] if spec.enum else spec.typical for name, spec in FACTS.items()}
-    known = {name: "words of a client" if value is None else value for name, value in values.items()}
-    sent = without_text(known)
-    assert safe_facts(sent) == {name: value for name, value in sent.items() if name not in ("device.id",)}
-    assert "request.wants_device" not in sent

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge_agent.host import Link, without_text
+from edge_agent.host import Link
 from edgewise.dialects.sse import SseParser
 from policies import Policy
 from tests.edge_agent.device import Device, running_device
@@ -102,19 +102,6 @@ async def test_a_decision_record_tells_facts_and_reason_but_no_words_of_the_clie
     assert decided.values["mode"] and decided.values["rule"] and decided.values["policy"] == device.policies.digest
     assert ended.values["stream"] == decided.values["stream"] and ended.values["completion_tokens"] == 8
     assert "leak" not in repr(device.records())
-
-
-def test_only_facts_that_cannot_hold_words_pass() -> None:
-    facts = {
-        "request.complexity": 0.5,
-        "request.language": "zh",
-        "request.task": "ignore the enumeration",
-        "request.wants_device": "words of a client",
-        "request.model": "m" * 200,
-        "unheard.of": 1,
-        "device.id": "phone-1",
-    }
-    assert without_text(facts) == {"request.complexity": 0.5, "request.language": "zh", "device.id": "phone-1"}
 
 
 async def test_a_stream_is_read_again_from_a_cursor_and_only_by_its_owner(device: Device) -> None:

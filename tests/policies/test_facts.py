@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policies import FACTS, FactSpec, FactType, FactValue, drop_stale, typical_facts
+from policies.facts import without_text
 from policies.reading import FactError, accept
 
 
@@ -29,6 +30,38 @@ def test_stale_telemetry_is_absent() -> None:
     fresh = drop_stale(facts, {"device.rtt_ms": 60.1, "device.present": 1e9})
     assert fresh == {"device.present": True, "request.model": "m"}
     assert drop_stale(facts, {"device.rtt_ms": 60.0}) == facts
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("request.task", "words of a client"),
+        ("request.wants_device", "words of a client"),
+        ("request.complexity", "words of a client"),
+        ("request.model", "m" * 81),
+        ("request.tenant", ["words of a client"]),
+        ("request.turns", True),
+        ("request.turns", 2.5),
+        ("request.turns", 2**63),
+        ("device.rtt_ms", float("nan")),
+        ("device.rtt_ms", 2**70),
+        ("device.present", 1),
+        ("unheard.of", 1),
+        ("prompt", "words of a client"),
+    ],
+)
+def test_no_words_of_a_client_are_recorded(name: str, value: object) -> None:
+    assert without_text({name: value}) == {}
+
+
+def test_facts_in_their_own_type_and_our_own_names_are_recorded() -> None:
+    """Every fact of the table but the one string that a client chooses."""
+    facts: dict[str, object] = {n: s.enum[-1] if s.enum else s.typical or s.default for n, s in FACTS.items()}
+    known = {name: value for name, value in facts.items() if value is not None}
+    assert without_text(facts | {"request.wants_device": "d"}) == {
+        name: value for name, value in known.items() if name != "request.wants_device"
+    }
+    assert {"device.id", "request.model", "request.tenant", "device.battery_pct"} <= known.keys()
 
 
 def test_a_world_without_device_has_no_telemetry() -> None:

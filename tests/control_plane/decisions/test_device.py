@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.decisions.device import Reporter, device_event, safe_facts
+from control_plane.decisions.device import Reporter, device_event
 from control_plane.decisions.records import Decided, Finished
 from edgewise.wire.frames import Scalar
 from policies import FACTS
@@ -50,12 +50,10 @@ def test_words_of_a_client_do_not_get_in() -> None:
         "device.present": 1,
         "request.turns": True,
     }
-    assert safe_facts(told) == {}
-    assert safe_facts({"request.task": "code", "request.turns": 2, "device.present": True}) == {
-        "request.task": "code",
-        "request.turns": 2,
-        "device.present": True,
-    }
+    record = decision(sid(1))
+    event = device_event(BY, NOON, record.kind, record.values | told)
+    assert isinstance(event, Decided)
+    assert not set(told) & set(event.facts) and words not in repr(event)
 
 
 @given(

@@ -12,7 +12,7 @@ from control_plane.accounts.keys import key_digest, new_key
 from control_plane.errors import DatabaseUnavailableError
 from control_plane.nodes.admission import Admission, NodeGate
 from control_plane.nodes.connection import NodeConnection
-from control_plane.nodes.registry import NodeRegistry
+from control_plane.nodes.registry import MemoryEpochs, NodeRegistry
 from control_plane.nodes.telemetry import FreshTelemetry
 from edgewise.wire import frames
 from edgewise.wire.codec import decode_gateway_frame, encode_frame
@@ -210,6 +210,42 @@ async def test_a_store_that_is_away_does_not_keep_a_node_out(caplog: pytest.LogC
     )
     assert connection.live and words[0].telemetry_acked == 37
     assert "send it again" in caplog.text
+
+
+async def test_nodes_that_are_gone_for_an_hour_leave_nothing_behind() -> None:
+    now = [0.0]
+
+    async def admit(word: frames.Hello) -> Admission:
+        if word.run_id == "late":
+            refused_before_the_welcome.closed()
+        return Admission()
+
+    registry = quick_registry(admit=admit, clock=lambda: now[0])
+    staying, _ = await join(registry, hello("staying", telemetry_stream="s"))
+    for n in range(20):
+        connection, _ = await join(registry, hello(f"gone-{n}", telemetry_stream="s"))
+        connection.closed()
+    refused_before_the_welcome = registry.connect()
+    refused_before_the_welcome.received(encode_frame(hello("never-here", run_id="late")))
+    await asyncio.sleep(0.001)
+    now[0] = 3599.0
+    await join(registry, hello("new"))
+    assert len(registry._ledgers) == 23
+    now[0] = 3601.0
+    await join(registry, hello("gone-3"))
+    await join(registry, hello("other"))
+    assert sorted(registry._ledgers._known) == ["gone-3", "new", "other", "staying"]
+    record = frames.TelemetryRecord(1.0, "device")
+    staying.received(encode_frame(frames.Telemetry(stream="s", first_seq=1, records=(record,))))
+    await asyncio.sleep(0.001)
+    assert [word.seq for word in await said(staying)] == [1]
+
+
+async def test_epochs_are_kept_of_the_nodes_that_joined_last() -> None:
+    epochs = MemoryEpochs(kept=2)
+    assert [await epochs("a", 0), await epochs("b", 0), await epochs("a", 0), await epochs("c", 0)] == [1, 1, 2, 1]
+    assert await epochs("a", 0) == 3
+    assert await epochs("b", 7) == 8 and len(epochs._last) == 2
 
 
 PHONE_KEY, FREE_KEY, APP_KEY = new_key(), new_key(), new_key()

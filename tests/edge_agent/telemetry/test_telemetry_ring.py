@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_agent.telemetry.buffer import TelemetryRing
 from edgewise.wire.errors import DataDirError
-from edgewise.wire.frames import TelemetryRecord
+from edgewise.wire.frames import Scalar, TelemetryRecord
 
 NOW = 1_000_000.0
 
@@ -57,6 +57,28 @@ def test_a_restart_goes_on_with_the_same_stream_and_never_reuses_a_number(tmp_pa
     again = ring(tmp_path)
     assert (again.stream, again.acked) == ("first", 3)
     assert again.append(record(9)) == 4
+
+
+@pytest.mark.parametrize(
+    "misfit",
+    [{"n": 2**70}, {"n": -(2**70)}, {"n" * 65: 1}, {"n": "\ud800"}, {f"n{i}": i for i in range(100)}],
+    ids=["too big", "too small", "long name", "half a surrogate", "too many"],
+)
+def test_values_that_no_frame_may_hold_are_left_out(tmp_path: Path, misfit: dict[str, Scalar]) -> None:
+    buffer = ring(tmp_path)
+    assert buffer.append(TelemetryRecord(NOW, "device", {"number": 1} | misfit)) == 1
+    batch = buffer.pending(0, 10)
+    assert batch is not None
+    (kept,) = batch.records
+    assert (kept.at_s, kept.kind, kept.values["number"]) == (NOW, "device", 1) and len(kept.values) <= 64
+    assert not set(misfit) & set(kept.values) or len(misfit) > 64
+
+
+@pytest.mark.parametrize("hopeless", [TelemetryRecord(2**70, "device"), TelemetryRecord(NOW, "")], ids=["time", "kind"])
+def test_a_record_that_no_frame_may_hold_costs_its_number_only(tmp_path: Path, hopeless: TelemetryRecord) -> None:
+    buffer = ring(tmp_path)
+    assert [buffer.append(one) for one in (record(0), hopeless, record(2))] == [1, 2, 3]
+    assert numbers(buffer) == [0] and numbers(buffer, after=1) == [2]
 
 
 def test_waiting_records_wake_the_link_also_after_a_restart(tmp_path: Path) -> None:
