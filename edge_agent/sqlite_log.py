@@ -323,5 +323,6 @@ def _open(path: Path) -> sqlite3.Connection:
     path.touch(mode=0o600)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA secure_delete = ON")  # what was forgotten is prompts: no free page keeps them
     db.executescript(_SCHEMA)
     return db
