@@ -95,8 +95,13 @@ class Runner:
     async def open(self, sid: str, *, owner: str, request: bytes) -> Claim:
         """Create the stream and claim its first epoch. Raises ShuttingDownError once `drain` was called."""
         self._refuse_while_draining()
-        await self._log.create(sid, owner=owner, request=request)
-        return await self.claim(sid, seen_epoch=0)
+        opened = self._log.create(sid, owner=owner, request=request), self.claim(sid, seen_epoch=0)
+        created, claimed = await asyncio.gather(*opened, return_exceptions=True)  # in this order, in one round trip
+        for outcome in (created, claimed):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        assert isinstance(claimed, Claim)
+        return claimed
 
     async def claim(self, sid: str, *, seen_epoch: int) -> Claim:
         """Claim the epoch after `seen_epoch`. Raises FencedError when somebody else has it, ShuttingDownError."""
@@ -272,7 +277,7 @@ class _Answering:
         self.outcome.failures += opening.failures
         self.outcome.tiers.append(attempt.tier.name)
         try:
-            await self._writer.entry(_tier_entry(attempt.tier, self._state, opening, why))
+            self._writer.hold(_tier_entry(attempt.tier, self._state, opening, why))
             chunk = opening.first
             while True:
                 await self._write(chunk)

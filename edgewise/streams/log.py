@@ -52,7 +52,9 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 class StreamLog(Protocol):
-    """Every method may raise LogUnavailableError; those with a `sid` raise StreamNotFoundError for an unknown one."""
+    """Calls that one task starts in one turn of the event loop take effect in the order in which they were started.
+
+    Every method may raise LogUnavailableError; those with a `sid` raise StreamNotFoundError for an unknown one."""
 
     async def create(self, sid: str, *, owner: str, request: bytes) -> None:
         """Open a stream, once. `request` is the immutable snapshot that a later runner needs. Raises ConflictError."""

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 _RENEWALS_PER_LEASE = 3
 _MARGIN_OF_LEASE = 0.1
+_AT_ONCE_MAX = 64
 
 
 class StreamWriter:
@@ -107,6 +108,13 @@ class StreamWriter:
         elif self._flush_timer is None:
             self._flush_timer = self._call_later(wait_s, self._on_flush_timer)
 
+    def hold(self, entry: Entry) -> None:
+        """Take an entry that is to be stored together with what comes next, at the latest `flush_after_s` from now."""
+        self._check_open()
+        self._take_buffer()
+        self._tail.append(encode_entry(entry))
+        self._flush_timer = self._call_later(self._flush_after_s, self._on_flush_timer)
+
     async def entry(self, entry: Entry) -> None:
         """Store one entry, after the tokens that came before it; it is durable when this returns."""
         self._check_open()
@@ -150,19 +158,25 @@ class StreamWriter:
             self._flushed_at = self._clock()
 
     async def _store_tail(self) -> None:
+        """Send what is not stored yet, several entries at once: the log keeps their order, and takes them in one go."""
         while self._stored < len(self._tail):
-            try:
-                await self._append(self._stored)
-            except LogGapError as gap:
-                self._rewind_to(gap)
-            except FencedError:
-                self.fenced.set()
-                raise
+            if self._lease_ran_out():
+                await self._renew()
+            asked_at = self._clock()
+            pending = range(self._stored, min(len(self._tail), self._stored + _AT_ONCE_MAX))
+            outcomes = await asyncio.gather(*map(self._append, pending), return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, LogGapError):
+                    self._rewind_to(outcome)
+                    break
+                if isinstance(outcome, BaseException):
+                    if isinstance(outcome, FencedError):
+                        self.fenced.set()
+                    raise outcome
+                self._renewed_at = asked_at
+                self._stored += 1
 
     async def _append(self, index: int) -> None:
-        if self._lease_ran_out():
-            await self._renew()
-        asked_at = self._clock()
         await self._log.append(
             self._sid,
             epoch=self.epoch,
@@ -170,8 +184,6 @@ class StreamWriter:
             payload=self._tail[index],
             end=self._ended and index == len(self._tail) - 1,
         )
-        self._renewed_at = asked_at
-        self._stored = index + 1
 
     def _rewind_to(self, gap: LogGapError) -> None:
         """Send again from where the log ends now. Entries older than this claim are not ours to restore."""

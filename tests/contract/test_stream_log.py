@@ -127,6 +127,18 @@ async def test_payloads_of_any_bytes_come_back_in_order(log: StreamLog, data: li
     assert [record.seq for record in records] == list(range(len(data)))
 
 
+async def test_calls_started_at_once_take_effect_in_their_order(log: StreamLog) -> None:
+    """A writer opens, claims and appends several entries in one go; the log must not shuffle them."""
+    sid = new_id()
+    opening = log.create(sid, owner="k", request=b"r"), log.claim(sid, holder="a", lease_s=60.0, seen_epoch=0)
+    _, claim = await asyncio.gather(*opening)
+    appends = [log.append(sid, epoch=claim.epoch, seq=seq, payload=b"%d" % seq, end=seq == 9) for seq in range(10)]
+    stored = await asyncio.gather(*appends)
+    assert [appended.next_seq for appended in stored] == list(range(1, 11))
+    assert [record.payload for record in await log.read(sid, after=-1)] == [b"%d" % seq for seq in range(10)]
+    assert (await log.head(sid)).status == "done"
+
+
 # Who may write --------------------------------------------------------------------------------------------------
 
 

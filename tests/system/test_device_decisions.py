@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from benchmarks.stack import POLL_S, Stack
+from tests.system.reading import ENDLESS
 
 pytestmark = pytest.mark.system
 MARKER = "somnolent-pelican"
@@ -27,7 +28,7 @@ def operator(stack: Stack) -> Iterator[httpx.Client]:
 
 
 def ask_device(stack: Stack, content: str, **fields: Any) -> dict[str, Any]:
-    body = {"model": "edgewise", "messages": [{"role": "user", "content": content}], "max_tokens": 8}
+    body = {"model": "edgewise", "messages": [{"role": "user", "content": content}], "max_tokens": 8} | ENDLESS
     answer = httpx.post(f"{stack.edge_url}/v1/chat/completions", json=body | fields, timeout=60)
     assert answer.status_code == 200, answer.text
     told: dict[str, Any] = answer.json()

@@ -132,6 +132,33 @@ async def test_an_entry_comes_after_the_tokens_before_it(desk: Desk) -> None:
     assert desk.log.entries == [tok(0, "a"), tok(1, "b"), WarnEntry("slow", ""), tok(2, "c"), END]
 
 
+async def test_a_held_entry_is_stored_with_what_comes_next(desk: Desk) -> None:
+    writer = await desk.writer()
+    await say(writer, 0, "a")
+    await say(writer, 1, "b")
+    writer.hold(WarnEntry("slow", ""))
+    assert desk.log.entries == [tok(0, "a")]
+    await writer.entry(WarnEntry("next", ""))
+    assert desk.log.entries == [tok(0, "a"), tok(1, "b"), WarnEntry("slow", ""), WarnEntry("next", "")]
+
+
+async def test_a_held_entry_does_not_wait_for_ever(desk: Desk) -> None:
+    writer = await desk.writer()
+    writer.hold(WarnEntry("slow", ""))
+    await desk.clock.advance(0.01)
+    assert desk.log.entries == [WarnEntry("slow", "")]
+
+
+async def test_of_entries_sent_at_once_those_behind_a_failure_are_sent_again(desk: Desk) -> None:
+    writer = await desk.writer()
+    desk.log.before = [unavailable]
+    writer.hold(WarnEntry("first", ""))
+    with pytest.raises(LogUnavailableError):
+        await writer.entry(WarnEntry("second", ""))
+    await writer.end(END)
+    assert desk.log.entries == [WarnEntry("first", ""), WarnEntry("second", ""), END]
+
+
 async def test_a_jump_in_token_indices_starts_a_new_entry(desk: Desk) -> None:
     writer = await desk.writer()
     await say(writer, 0, "a")
