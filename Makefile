@@ -9,6 +9,7 @@ VENV ?= .venv
 PORT ?= 8080
 DATA_DIR ?= .edgewise
 WORKERS ?= 2
+ROUNDS ?= 10
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -39,8 +40,10 @@ extras: $(VENV)/.installed-test ## install the extras edge and control alone, im
 unit: $(VENV)/.installed-test ## pytest, system tests included (ARGS="-k name" picks)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not soak" $(ARGS)
 
-soak: $(VENV)/.installed-test ## the long tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
+soak: $(VENV)/.installed-test ## fault injection and the log's contract, ROUNDS times over
+	for round in $$(seq $(ROUNDS)); do \
+	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system/test_failover.py tests/contract $(ARGS) || exit 1; \
+	done
 
 bench: $(VENV)/.installed-test ## first token and tokens/s through the whole stack
 	$(BIN)/python -m benchmarks.first_token

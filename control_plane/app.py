@@ -24,7 +24,14 @@ from edgewise.api.chat import ChatCompletions
 from edgewise.api.models import Models
 from edgewise.api.streams import Streams
 from edgewise.dialects.openai_errors import error_headers, error_json, http_status
-from edgewise.wire.errors import BadRequestError, EdgewiseError, ForbiddenError, NotFoundError, UnauthenticatedError
+from edgewise.wire.errors import (
+    BadRequestError,
+    EdgewiseError,
+    ForbiddenError,
+    MalformedJsonError,
+    NotFoundError,
+    UnauthenticatedError,
+)
 
 _BY_STATUS: dict[int, type[EdgewiseError]] = {401: UnauthenticatedError, 403: ForbiddenError, 404: NotFoundError}
 
@@ -79,6 +86,8 @@ def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
+        if first.get("type") == "json_invalid":
+            return await typed(request, MalformedJsonError("The request body is not JSON", where="request body"))
         where = ".".join(str(part) for part in first.get("loc", ()))
         info = BadRequestError(f"The request is not valid: {first.get('msg', '')}", where=where).info()
         return _response(422, error_json(info, where), {})

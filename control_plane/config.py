@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -39,6 +40,11 @@ def _reachable(upstreams: tuple[UpstreamConfig, ...]) -> bool:
     return all(is_address(upstream.base_url, frozenset({"http", "https"})) for upstream in upstreams)
 
 
+def _is_log_url(url: str) -> bool:
+    """Empty is the default: no log is configured yet."""
+    return not url or urlsplit(url).scheme in {"redis", "rediss", "unix"}
+
+
 def _parse_directories(text: str) -> tuple[Path, ...]:
     return tuple(Path(part.strip()) for part in text.split(",") if part.strip())
 
@@ -50,7 +56,9 @@ SETTINGS = SettingsTable(
         "host": Setting("an address to listen on", flag="--host"),
         "port": settings.port("--port"),
         "database_url": Setting("a database URL", flag="--database-url", shown=False),
-        "log_url": Setting("a Valkey or Redis URL", flag="--log-url", shown=False),
+        "log_url": Setting(
+            "redis://host:port, rediss://… or unix:///path", fits=_is_log_url, flag="--log-url", shown=False
+        ),
         "public_base_url": Setting("the address that clients use", flag="--public-base-url"),
         "models": Setting("model directories, separated by commas", _parse_directories, flag="--model"),
         "upstreams": Setting(

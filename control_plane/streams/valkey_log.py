@@ -27,7 +27,7 @@ ANSWER_WITHIN_S = 5.0
 
 def connect(url: str) -> Redis:
     """A client for `unix:///path`, `redis://host:port` or `rediss://…`; nothing is opened before the first call."""
-    return Redis.from_url(url, socket_timeout=ANSWER_WITHIN_S, socket_connect_timeout=2.0)
+    return Redis.from_url(url, protocol=2, socket_timeout=ANSWER_WITHIN_S, socket_connect_timeout=2.0)
 
 
 class _Keys(NamedTuple):

@@ -96,6 +96,7 @@ class AnswerService:
         """Start an answer. Raises every error that a client can still get as an HTTP status: bad request, unknown
         model, too long, refused by policy, log unavailable."""
         arrived_at = self._clock()
+        _check_mode(request.edgewise.mode)
         messages = messages_of(request)
         family = self.host.family(request.model)
         prompt_ids = await _off_loop(messages, _encode, family, messages)
@@ -311,6 +312,13 @@ async def _off_loop(messages: tuple[Message, ...], work: Callable[P, T], *args: 
 
 def _encode(family: Family, messages: tuple[Message, ...]) -> tuple[int, ...]:
     return family.tokenizer.encode_chat(messages) if family.tokenizer else ()
+
+
+def _check_mode(wish: str) -> None:
+    if wish and wish not in MODES:
+        raise BadRequestError(
+            f"There is no mode {wish[:40]!r}", where="edgewise.mode", expected=f"one of {', '.join(MODES)}, or none"
+        )
 
 
 def _estimate(request: ChatRequest, messages: tuple[Message, ...]) -> RequestFacts:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -138,7 +139,7 @@ def _try_again(response: httpx.Response) -> bool:
 
 def cancel(client: httpx.Client, sid: str) -> dict[str, Any]:
     """Stop an answer; what the API says of it. Raises RemoteError."""
-    response = client.delete(f"/v1/streams/{sid}")
+    response = client.delete(f"/v1/streams/{quote(sid, safe='')}")
     if response.is_error:
         raise api_error(response.status_code, response.content)
     found: dict[str, Any] = response.json()

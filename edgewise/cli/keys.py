@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -63,5 +64,5 @@ def revoke_key(
 ) -> None:
     """End a key now."""
     with connected(find_target("operator", data_dir=data_dir, url=url, key=key)) as client:
-        ended = call(client, "DELETE", f"/admin/v1/keys/{key_id}")
+        ended = call(client, "DELETE", f"/admin/v1/keys/{quote(key_id, safe='')}")
     typer.echo(f"key {ended['id']} ({ended['name']}) is revoked")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -116,7 +117,7 @@ def explain(
     """Why an answer went where it went, or what the policy in force would decide for some facts."""
     facts = parse_facts(fact or [])
     with connected(find_target("operator", data_dir=data_dir, url=url, key=key)) as client:
-        recorded = call(client, "GET", f"/admin/v1/decisions/{stream}") if stream else None
+        recorded = call(client, "GET", f"/admin/v1/decisions/{quote(stream, safe='')}") if stream else None
         seen = recorded["facts"] if recorded else facts
         explained = call(client, "POST", f"{_BASE}/active/explain", json={"facts": seen})
     if as_json:

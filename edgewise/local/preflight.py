@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import IO
 
 from edgewise.wire.errors import DataDirError, PortInUseError
 
@@ -75,7 +76,7 @@ def _unusable(data_dir: Path, error: OSError) -> DataDirError:
 def locked(data_dir: Path) -> Iterator[None]:
     """Hold the data directory for one stack; the lock ends with this process. Raises DataDirError when it is held."""
     path = data_dir / LOCK_FILE
-    with path.open("a+") as file:
+    with _opened(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -92,3 +93,15 @@ def locked(data_dir: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()}\n")
         file.flush()
         yield
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        return path.open("a+")
+    except OSError as error:
+        raise DataDirError(
+            f"The data directory's lock cannot be used: {error.strerror}",
+            where=str(path),
+            expected="a file that this user may write",
+            remedy="correct its owner, or choose another --data-dir",
+        ) from error

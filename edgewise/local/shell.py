@@ -20,7 +20,7 @@ from edgewise.local import supervisor as do
 from edgewise.local.events import EventName, Report, StackEvent
 from edgewise.local.leash import Leash
 from edgewise.local.supervisor import Action, ChildRules, RestartRules, Supervisor
-from edgewise.wire.errors import EdgewiseError
+from edgewise.wire.errors import DataDirError, EdgewiseError
 
 LOG_MAX_BYTES = 16 * 1024 * 1024
 LAST_LINES = 8
@@ -216,13 +216,22 @@ def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:
 
 
 def _open_log(path: Path, max_bytes: int) -> IO[bytes]:
-    """Open for appending; a file that grew too long is set aside first."""
-    with suppress(FileNotFoundError):
-        if path.stat().st_size > max_bytes:
-            path.replace(path.with_suffix(".log.1"))
-    return path.open("ab", buffering=0)
+    """Open for appending; a file that grew too long is set aside first. Raises DataDirError."""
+    try:
+        with suppress(FileNotFoundError):
+            if path.stat().st_size > max_bytes:
+                path.replace(path.with_suffix(".log.1"))
+        return path.open("ab", buffering=0)
+    except OSError as error:
+        raise DataDirError(
+            f"The log file cannot be written: {error.strerror}", where=str(path), remedy="correct its owner, or move it"
+        ) from error
 
 
 def _signal(process: asyncio.subprocess.Process, signum: signal.Signals) -> None:
+    """A kill is meant for the child and all that it started; every child leads a process group of its own."""
     with suppress(ProcessLookupError):
-        process.send_signal(signum)
+        if signum == signal.SIGKILL:
+            os.killpg(process.pid, signum)
+        else:
+            process.send_signal(signum)

@@ -186,7 +186,8 @@ def _addresses(config: StackConfig) -> dict[str, str]:
 
 
 def _worker_child(config: StackConfig, model: ModelDirectory) -> ChildSpec:
-    return _node_child(config, WORKER, "worker", model, _throttle(config.throttle_cloud_tokens_per_s), 120.0)
+    words = ["--data-dir", str(config.data_dir / "worker"), *_throttle(config.throttle_cloud_tokens_per_s)]
+    return _node_child(config, WORKER, "worker", model, words, 120.0)
 
 
 def _agent_child(config: StackConfig, model: ModelDirectory) -> ChildSpec:

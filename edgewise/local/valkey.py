@@ -154,7 +154,6 @@ def launch(data_dir: Path, *, binary: Path | None = None, maxmemory_mb: int = MA
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=[lock],
-            start_new_session=True,
         )
     except OSError as error:
         raise LogUnavailableError(f"Cannot run {binary}: {error}", remedy="install Valkey again") from error

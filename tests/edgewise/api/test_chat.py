@@ -70,6 +70,7 @@ async def test_the_state_holds_the_clients_wishes(api: Api) -> None:
         ({"messages": []}, 400, "invalid_request"),
         ({"messages": [{"role": "user", "content": "word " * 3000}]}, 400, "context_length_exceeded"),
         ({"edgewise": {"sensitivity": "cosmic"}}, 400, "invalid_request"),
+        ({"edgewise": {"mode": "nonsense"}}, 400, "invalid_request"),
         ({"n": 3}, 400, "unsupported_parameter"),
     ],
 )
