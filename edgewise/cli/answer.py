@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from edgewise.cli.connection import api_error, unreachable
+from edgewise.cli.connection import api_error, call, unreachable
 from edgewise.dialects.sse import Event, SseParser
 
 if TYPE_CHECKING:
@@ -139,8 +139,5 @@ def _try_again(response: httpx.Response) -> bool:
 
 def cancel(client: httpx.Client, sid: str) -> dict[str, Any]:
     """Stop an answer; what the API says of it. Raises RemoteError."""
-    response = client.delete(f"/v1/streams/{quote(sid, safe='')}")
-    if response.is_error:
-        raise api_error(response.status_code, response.content)
-    found: dict[str, Any] = response.json()
+    found: dict[str, Any] = call(client, "DELETE", f"/v1/streams/{quote(sid, safe='')}")
     return found

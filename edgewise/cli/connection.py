@@ -104,12 +104,23 @@ def unreachable(url: str, why: str) -> UnreachableError:
 
 
 def call(client: httpx.Client, method: str, path: str, **request: Any) -> Any:
-    """One call of the API; its JSON, or its text where that is no JSON. Raises RemoteError with the API's sentences."""
+    """One call of the API; its JSON object. Raises RemoteError with the API's sentences, and ConfigError when what
+    answers at the address is something else."""
     response = client.request(method, path, **request)
     if response.is_error:
         raise api_error(response.status_code, response.content)
-    is_json = response.headers.get("content-type", "").startswith("application/json")
-    return response.json() if is_json else response.text
+    try:
+        found = response.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError(
+            "What answers at this address is no Edgewise control plane",
+            where=str(response.url),
+            expected="a JSON object",
+            remedy="give the control plane's address with --url",
+        )
+    return found
 
 
 def api_error(status: int, body: bytes) -> RemoteError:

@@ -20,7 +20,7 @@ from edgewise.local.events import StackEvent
 from edgewise.wire.errors import BadRequestError
 from policies.library import seed_text
 from tests.edgewise.cli.conftest import Command
-from tests.edgewise.cli.fake_api import SID, FakeApi, end_chunk, stream, text_chunk, tier_chunk
+from tests.edgewise.cli.fake_api import SID, FakeApi, Reply, end_chunk, stream, text_chunk, tier_chunk
 
 ANSWER = stream((0, tier_chunk("edge:e")), (1, text_chunk("Hi 你")), (2, end_chunk("edge:e")), (2, "[DONE]"))
 DIGEST = "d" * 64
@@ -279,3 +279,22 @@ def test_the_ready_line_says_where_and_what_to_try(tmp_path: Path) -> None:
 )
 def test_every_event_has_words(event: StackEvent, words: str, tmp_path: Path) -> None:
     assert words in Announcer(tmp_path).words(event)
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "path"),
+    [
+        (["status"], "GET", "/admin/v1/policies/active"),
+        (["keys", "list"], "GET", "/admin/v1/keys"),
+        (["policy", "show"], "GET", "/admin/v1/policies/active"),
+        (["cancel", SID], "DELETE", f"/v1/streams/{SID}"),
+    ],
+)
+def test_another_programs_answers_are_not_taken_for_ours(
+    api: FakeApi, command: Command, words: list[str], method: str, path: str
+) -> None:
+    """The port may belong to somebody else, who answers everything with a page."""
+    api.reply(method, path, Reply(b"<html>hello</html>", 200, "text/html"))
+    outcome = command(*words)
+    assert outcome.code == 1
+    assert "no Edgewise control plane" in outcome.err
