@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -114,17 +114,20 @@ class SqliteStreamLog:
 
         return await self._change_durably(work)
 
-    async def append(self, sid: str, *, epoch: int, seq: int, payload: bytes, end: bool = False) -> Appended:
+    async def append(self, sid: str, *, epoch: int, seq: int, payloads: Sequence[bytes], end: bool = False) -> Appended:
         def work() -> Appended:
             row = self._row(sid)
             if row.epoch != epoch:
                 raise stale(sid, row.epoch)
-            if seq < row.next_seq:
-                return self._duplicate(sid, row, seq, payload)
+            known = payloads[: max(row.next_seq - seq, 0)]
+            self._check_same(sid, seq, known)
+            if len(known) == len(payloads):
+                return Appended(row.next_seq, duplicate=True)
             self._check_next(sid, row, seq)
-            self._insert(sid, seq, epoch, payload)
-            self._advance(sid, row, "done" if end else "open")
-            return Appended(seq + 1)
+            fresh = payloads[len(known) :]
+            self._insert(sid, row.next_seq, epoch, fresh)
+            self._advance(sid, row, "done" if end else "open", len(fresh))
+            return Appended(row.next_seq + len(fresh))
 
         appended = await (self._change_durably(work) if end else self._change(work))
         self._wake(sid)
@@ -145,7 +148,7 @@ class SqliteStreamLog:
             row = self._row(sid)
             if row.status != "open":
                 return row.next_seq - 1
-            self._insert(sid, row.next_seq, row.epoch + 1, payload)
+            self._insert(sid, row.next_seq, row.epoch + 1, [payload])
             self._advance(sid, row, "cancelled")
             self._db.execute("UPDATE streams SET epoch = epoch + 1, holder = '' WHERE sid = ?", (sid,))
             return row.next_seq
@@ -237,21 +240,22 @@ class SqliteStreamLog:
         if seq > row.next_seq:
             raise LogGapError(row.next_seq)
 
-    def _duplicate(self, sid: str, row: _Row, seq: int, payload: bytes) -> Appended:
-        stored = self._db.execute("SELECT payload FROM entries WHERE sid = ? AND seq = ?", (sid, seq)).fetchone()
-        if stored is None or stored[0] != payload:
-            raise diverged(sid, seq)
-        return Appended(row.next_seq, duplicate=True)
+    def _check_same(self, sid: str, seq: int, payloads: Sequence[bytes]) -> None:
+        for place, payload in enumerate(payloads, seq):
+            stored = self._db.execute("SELECT payload FROM entries WHERE sid = ? AND seq = ?", (sid, place)).fetchone()
+            if stored is None or stored[0] != payload:
+                raise diverged(sid, place)
 
-    def _insert(self, sid: str, seq: int, epoch: int, payload: bytes) -> None:
-        self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", (sid, seq, epoch, payload))
+    def _insert(self, sid: str, seq: int, epoch: int, payloads: Sequence[bytes]) -> None:
+        rows = [(sid, place, epoch, payload) for place, payload in enumerate(payloads, seq)]
+        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", rows)
 
-    def _advance(self, sid: str, row: _Row, status: StreamStatus) -> None:
+    def _advance(self, sid: str, row: _Row, status: StreamStatus, entries: int = 1) -> None:
         now = self._clock()
         lease_until, ended_at = (now + row.lease_s, None) if status == "open" else (0.0, now)
         self._db.execute(
             "UPDATE streams SET next_seq = ?, status = ?, lease_until = ?, ended_at = ? WHERE sid = ?",
-            (row.next_seq + 1, status, lease_until, ended_at, sid),
+            (row.next_seq + entries, status, lease_until, ended_at, sid),
         )
 
     def _forget(self, sid: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from control_plane.decisions.sealed import SealedStreams, encode_records
 from edgewise.streams.log import Appended, Claim, Head, Record, StreamLog, StreamStatus
@@ -29,8 +29,8 @@ class ArchivedLog:
     async def claim(self, sid: str, *, holder: str, lease_s: float, seen_epoch: int) -> Claim:
         return await self._live.claim(sid, holder=holder, lease_s=lease_s, seen_epoch=seen_epoch)
 
-    async def append(self, sid: str, *, epoch: int, seq: int, payload: bytes, end: bool = False) -> Appended:
-        return await self._live.append(sid, epoch=epoch, seq=seq, payload=payload, end=end)
+    async def append(self, sid: str, *, epoch: int, seq: int, payloads: Sequence[bytes], end: bool = False) -> Appended:
+        return await self._live.append(sid, epoch=epoch, seq=seq, payloads=payloads, end=end)
 
     async def renew(self, sid: str, *, epoch: int) -> None:
         await self._live.renew(sid, epoch=epoch)

@@ -9,8 +9,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from math import inf
 from typing import Any, NamedTuple
 
+from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
 
@@ -20,6 +22,7 @@ from edgewise.wire.errors import LogUnavailableError
 
 BATCH_CALLS = 512
 RETRY_FOR_S = 5.0
+ANSWER_WITHIN_S = 5.0
 _PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 Argument = str | bytes | int
@@ -33,7 +36,10 @@ class _Call(NamedTuple):
 
 
 class ScriptBatcher:
-    """Runs scripts on `connection`, which it owns. `where` names the server in errors."""
+    """Runs scripts on `connection`, which it owns. `where` names the server in errors.
+
+    A batch that is not answered within `answer_within_s` is sent again over a new connection, for at most `retry_for_s`.
+    """
 
     def __init__(
         self,
@@ -42,6 +48,7 @@ class ScriptBatcher:
         *,
         where: str,
         retry_for_s: float = RETRY_FOR_S,
+        answer_within_s: float = ANSWER_WITHIN_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -49,6 +56,7 @@ class ScriptBatcher:
         self._scripts = scripts
         self._where = where
         self._retry_for_s = retry_for_s
+        self._answer_within_s = answer_within_s
         self._clock = clock
         self._sleep = sleep
         self._waiting: list[_Call] = []
@@ -126,14 +134,14 @@ class ScriptBatcher:
 
     async def _pipeline(self, commands: Iterable[tuple[Argument, ...]]) -> list[Any]:
         """One write, then one answer for each command; an error answer is returned in its place."""
-        commands = list(commands)
-        connection = self._connection
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-        return [await self._answer() for _ in commands]
+        packed = [pack_command(command) for command in commands]  # type: ignore[arg-type] # its stub names tuples of one
+        async with asyncio.timeout(self._answer_within_s):  # one for all: a timer for each answer costs as much as it
+            await self._connection.send_packed_command([b"".join(packed)], check_health=False)
+            return [await self._answer() for _ in packed]
 
     async def _answer(self) -> Any:
         try:
-            return await self._connection.read_response()
+            return await self._connection.read_response(timeout=inf)
         except ResponseError as error:
             return error
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 
-from control_plane.streams.batcher import RETRY_FOR_S, Argument, ScriptBatcher
+from control_plane.streams.batcher import ANSWER_WITHIN_S, RETRY_FOR_S, Argument, ScriptBatcher
 from control_plane.streams.connection import dedicated_connection, describe
 from control_plane.streams.scripts import Name, load_scripts
 from control_plane.streams.wakeups import Wakeups
@@ -22,7 +22,6 @@ SHARDS = 8
 TTL_S = 600.0
 TOMBSTONE_S = 24 * 3600.0
 UNCLAIMED_GRACE_S = 5.0
-ANSWER_WITHIN_S = 5.0
 
 
 def connect(url: str) -> Redis:
@@ -83,10 +82,10 @@ class ValkeyStreamLog:
         epoch, next_seq = await self._call("claim", sid, (keys.meta, keys.leases), args)
         return Claim(epoch, next_seq)
 
-    async def append(self, sid: str, *, epoch: int, seq: int, payload: bytes, end: bool = False) -> Appended:
+    async def append(self, sid: str, *, epoch: int, seq: int, payloads: Sequence[bytes], end: bool = False) -> Appended:
         keys = self._keys(sid)
-        args = (sid, epoch, seq, payload, int(end), keys.channel, self._ttl_ms, self._tombstone_ms)
-        reply = await self._batcher.run("append", (keys.meta, keys.log, keys.request, keys.leases), args)
+        told: tuple[Argument, ...] = (sid, epoch, seq, int(end), keys.channel, self._ttl_ms, self._tombstone_ms)
+        reply = await self._batcher.run("append", (keys.meta, keys.log, keys.request, keys.leases), (*told, *payloads))
         if reply[0] == b"OK":
             return Appended(reply[1])
         if reply[0] == b"DUP":

@@ -25,7 +25,7 @@ from edgewise.routing.runner import INTERRUPTED, Job, Outcome, Runner
 from edgewise.routing.tier import TierKind
 from edgewise.streams.entries import CancelEntry, TokensEntry, decode_entry, encode_entry
 from edgewise.streams.log import Claim, Head, Record, StreamLog
-from edgewise.streams.tailer import TailerHub
+from edgewise.streams.tailer import Feed, TailerHub
 from edgewise.wire.errors import (
     BadRequestError,
     EdgewiseError,
@@ -44,7 +44,10 @@ T = TypeVar("T")
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The immutable request of a stream, kept in the log: all that a later runner or reader needs."""
+    """The immutable request of a stream, kept in the log: all that a later runner or reader needs.
+
+    `digest` is that of the request's body, by which a repeated request is known; empty where nobody gave one.
+    """
 
     header: AnswerHeader
     state: GenerationState
@@ -53,6 +56,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     kinds: tuple[TierKind, ...]
     limits: Limits
+    digest: str = ""
 
 
 _snapshot_decoder = msgspec.msgpack.Decoder(Snapshot)
@@ -92,9 +96,15 @@ class AnswerService:
         self._draw_seed = draw_seed
         self._stream_id = stream_id
 
-    async def begin(self, caller: Caller, request: ChatRequest) -> AnswerHeader:
+    async def begin(
+        self, caller: Caller, request: ChatRequest, *, sid: str = "", digest: str = ""
+    ) -> AnswerHeader:
         """Start an answer. Raises every error that a client can still get as an HTTP status: bad request, unknown
-        model, too long, refused by policy, log unavailable."""
+        model, too long, refused by policy, log unavailable.
+
+        `sid` is a fresh id that was promised to somebody already (ConflictError when its stream exists by now);
+        `digest` is that of the request's body.
+        """
         arrived_at = self._clock()
         _check_mode(request.edgewise.mode)
         messages = messages_of(request)
@@ -106,7 +116,7 @@ class AnswerService:
         decision = self.host.decide(facts)
         if decision.mode == "refuse":
             raise _refusal(decision)
-        header = self._header(request, decision)
+        header = self._header(request, decision, sid or self._stream_id())
         snapshot = Snapshot(
             header=header,
             state=self._state(request, messages, prompt_ids, family, room, local_only=_stays_here(facts)),
@@ -115,6 +125,7 @@ class AnswerService:
             mode=str(decision.mode),
             kinds=_kinds(decision),
             limits=self._limits(decision),
+            digest=digest,
         )
         claim = await self._runner.open(header.sid, owner=caller.key_id, request=msgspec.msgpack.encode(snapshot))
         self.host.decided(Admission(header.sid, caller, request.model, facts, decision))
@@ -128,11 +139,13 @@ class AnswerService:
         tiers = self.host.tiers(snapshot.caller, model=family.name, device=snapshot.device)
         plan = Plan(mode=snapshot.mode, kinds=snapshot.kinds, tiers=tiers, limits=snapshot.limits)
         encode = family.tokenizer.encode if family.tokenizer else None
-        job = Job(sid, claim, plan, state, arrived_at, encode, resumed=resumed)
-        self._runner.start(job, lambda outcome: self._ended(sid, outcome))
+        feed = self.hub.feed(sid, claim.next_seq)
+        job = Job(sid, claim, plan, state, arrived_at, encode, resumed=resumed, on_stored=feed.take)
+        self._runner.start(job, lambda outcome: self._ended(sid, feed, outcome))
 
-    def _ended(self, sid: str, outcome: Outcome) -> None:
+    def _ended(self, sid: str, feed: Feed, outcome: Outcome) -> None:
         """Work on a stream is over here. One that is still open is told of by whoever ends it."""
+        feed.close()
         if outcome.finish == INTERRUPTED:
             self.hub.fail(sid, outcome.failures[-1] if outcome.failures else _interrupted(sid))
         elif outcome.finish != "fenced":
@@ -185,9 +198,9 @@ class AnswerService:
             "request.max_tokens": max_tokens,
         }
 
-    def _header(self, request: ChatRequest, decision: Decision) -> AnswerHeader:
+    def _header(self, request: ChatRequest, decision: Decision, sid: str) -> AnswerHeader:
         return AnswerHeader(
-            sid=self._stream_id(),
+            sid=sid,
             created=int(self._now()),
             model=request.model,
             include_usage=request.include_usage,
@@ -259,7 +272,11 @@ class AnswerService:
 
     async def header(self, sid: str) -> AnswerHeader:
         """What rendering needs; check ownership first."""
-        return _snapshot_decoder.decode(await self.log.request(sid)).header
+        return (await self.snapshot(sid)).header
+
+    async def snapshot(self, sid: str) -> Snapshot:
+        """The request of a stream; check ownership first."""
+        return _snapshot_decoder.decode(await self.log.request(sid))
 
     async def cancel(self, caller: Caller, sid: str) -> Head:
         """Stop an answer: when this returns, nothing will follow in the log. Idempotent."""

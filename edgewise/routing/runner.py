@@ -22,7 +22,7 @@ from edgewise.routing.seams import Seams
 from edgewise.routing.tier import Chunk, Finish, Tier, Usage
 from edgewise.streams.entries import EndEntry, ErrorEntry, TierEntry, Timings, WarnEntry
 from edgewise.streams.log import Claim, StreamLog
-from edgewise.streams.writer import StreamWriter
+from edgewise.streams.writer import OnStored, StreamWriter
 from edgewise.wire.errors import (
     EdgewiseError,
     FencedError,
@@ -43,6 +43,7 @@ class Job:
     """One answer to make: the stream and its claim, the plan, and the state to start from.
 
     A `resumed` answer was begun by a runner that is gone; it waits a while for a tier instead of giving up at once.
+    `on_stored` hears of the records that the log has confirmed.
     """
 
     sid: str
@@ -52,6 +53,7 @@ class Job:
     arrived_at: float
     encode: Encode | None = None
     resumed: bool = False
+    on_stored: OnStored = lambda records: None
     seams: Seams = field(default_factory=Seams)
 
 
@@ -193,7 +195,7 @@ class _Answering:
         self._sleep = sleep
         self._attempt_id = attempt_id
         self._state = job.seams.redact(job.state)
-        self._writer = StreamWriter(log, job.sid, job.claim, lease_s=lease_s)
+        self._writer = StreamWriter(log, job.sid, job.claim, lease_s=lease_s, on_stored=job.on_stored)
         self._first_token_s = 0.0
         self._waste = 0
         self._tail = ""

@@ -6,7 +6,7 @@ was already applied answers as applied (safe to retry); one from an older epoch 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -45,7 +45,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """An append that is durable; `duplicate` when the same entry was there already."""
+    """An append that is durable; `duplicate` when the same entries were there already."""
 
     next_seq: int
     duplicate: bool = False
@@ -65,10 +65,11 @@ class StreamLog(Protocol):
         not the current epoch, when another holder's lease is alive, or when the stream has ended."""
         ...
 
-    async def append(self, sid: str, *, epoch: int, seq: int, payload: bytes, end: bool = False) -> Appended:
-        """Append one entry at `seq` and renew the lease; `end` closes the stream in the same step.
+    async def append(self, sid: str, *, epoch: int, seq: int, payloads: Sequence[bytes], end: bool = False) -> Appended:
+        """Append one or more entries from `seq` on, all or none, and renew the lease; `end` closes the stream with the
+        last of them. Those that stand there already are skipped; `duplicate` when all do.
 
-        Raises FencedError (stale epoch, ended or cancelled stream, or another payload stands at `seq`) and
+        Raises FencedError (stale epoch, ended or cancelled stream, or another payload stands at a `seq`) and
         LogGapError (`seq` is beyond the end: the log lost a tail that the writer must send again).
         """
         ...

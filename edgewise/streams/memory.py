@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from edgewise.streams.log import Appended, Claim, Head, Record, StreamStatus
@@ -48,21 +48,25 @@ class MemoryStreamLog:
         stream.holder, stream.lease_s, stream.lease_until = holder, lease_s, self._clock() + lease_s
         return Claim(stream.epoch, len(stream.records))
 
-    async def append(self, sid: str, *, epoch: int, seq: int, payload: bytes, end: bool = False) -> Appended:
+    async def append(self, sid: str, *, epoch: int, seq: int, payloads: Sequence[bytes], end: bool = False) -> Appended:
         stream = self._stream(sid)
         next_seq = len(stream.records)
         if stream.epoch != epoch:
             raise stale(sid, stream.epoch)
-        if seq < next_seq:
-            if seq < stream.first_seq or stream.records[seq].payload != payload:
-                raise diverged(sid, seq)
+        known = min(next_seq - seq, len(payloads)) if seq < next_seq else 0
+        for place in range(seq, seq + known):
+            if place < stream.first_seq or stream.records[place].payload != payloads[place - seq]:
+                raise diverged(sid, place)
+        if known == len(payloads):
             return Appended(next_seq, duplicate=True)
         if stream.status != "open":
             raise ended(sid, stream.status)
         if seq > next_seq:
             raise LogGapError(next_seq)
-        self._add(stream, payload, "done" if end else "open")
-        return Appended(next_seq + 1)
+        for payload in payloads[known:-1]:
+            self._add(stream, payload, "open")
+        self._add(stream, payloads[-1], "done" if end else "open")
+        return Appended(len(stream.records))
 
     async def renew(self, sid: str, *, epoch: int) -> None:
         stream = self._stream(sid)

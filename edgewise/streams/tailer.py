@@ -1,6 +1,7 @@
-"""Following streams: per process and stream one Tailer that watches the log, shared by all local readers.
+"""Following streams: per process and stream one Tailer, shared by all local readers.
 
-Readers take records from the tailer's ring; those that are behind it read ranges of the log until they catch up.
+A stream that is made in this process feeds its tailer with what the log has confirmed; any other is watched. Readers
+take records from the tailer's ring; those that are behind it, however slow, read ranges of the log until they catch up.
 """
 
 from __future__ import annotations
@@ -46,28 +47,46 @@ class TailerHub:
         """How many streams are being watched."""
         return len(self._tailers)
 
+    def feed(self, sid: str, next_seq: int) -> Feed:
+        """Feed the readers of a stream that is made here from `next_seq` on: they need not ask the log for it."""
+        tailer = self._tailers.get(sid)
+        if tailer is None or tailer.stopped:
+            tailer = self._new_tailer(sid, next_seq - 1)
+            self._tailers[sid] = tailer
+        tailer.feeds += 1
+        return Feed(self, tailer)
+
     async def follow(self, sid: str, after: int) -> AsyncGenerator[Record, None]:
         """Every record with seq > `after`, once and in order, up to the terminal one.
 
         Raises StreamNotFoundError, CursorTrimmedError, CursorAheadError, LogUnavailableError, also in mid-stream.
         Close the iterator (`aclose`) when leaving early.
         """
-        page = await self._log.read(sid, after=after, limit=PAGE_RECORDS)
-        while page:
-            for record in page:
-                yield record
-            if ends_stream(page[-1]):
+        tailer = self._tailers.get(sid)
+        if tailer is None or not tailer.reaches(after):
+            async for page in self._pages(sid, after):
+                for record in page:
+                    yield record
+                if ends_stream(page[-1]):
+                    return
+                after = page[-1].seq
+            if await self._ended_at(sid, after):
                 return
-            after = page[-1].seq
-            page = await self._log.read(sid, after=after, limit=PAGE_RECORDS) if len(page) == PAGE_RECORDS else []
-        if await self._ended_at(sid, after):
-            return
         tailer = self._join(sid, after)
         try:
             async for record in tailer.records(after):
                 yield record
         finally:
             await self._leave(tailer)
+
+    async def _pages(self, sid: str, after: int) -> AsyncGenerator[list[Record], None]:
+        """What is in the log now."""
+        page = await self._log.read(sid, after=after, limit=PAGE_RECORDS)
+        while page:
+            yield page
+            if len(page) < PAGE_RECORDS:
+                return
+            page = await self._log.read(sid, after=page[-1].seq, limit=PAGE_RECORDS)
 
     def fail(self, sid: str, error: EdgewiseError) -> None:
         """Tell the followers of a stream here that its writer had to stop; new followers may come at once."""
@@ -81,22 +100,53 @@ class TailerHub:
     def _join(self, sid: str, after: int) -> Tailer:
         tailer = self._tailers.get(sid)
         if tailer is None or tailer.stopped:
-            tailer = Tailer(self._log, sid, after, self._watchdog_s, self._ring_records, self._call_later)
+            tailer = self._new_tailer(sid, after)
+            tailer.watch()
             self._tailers[sid] = tailer
         tailer.followers += 1
         return tailer
 
+    def _new_tailer(self, sid: str, after: int) -> Tailer:
+        return Tailer(self._log, sid, after, self._watchdog_s, self._ring_records, self._call_later)
+
     async def _leave(self, tailer: Tailer) -> None:
         tailer.followers -= 1
-        if tailer.followers:
+        if tailer.followers or tailer.feeds:
             return
+        self._forget(tailer)
+        await tailer.close()
+
+    def _starve(self, tailer: Tailer) -> None:
+        """A feed ended: whoever still follows watches the log from now on, where another writer may go on."""
+        tailer.feeds -= 1
+        if tailer.followers:
+            tailer.watch()
+        elif not tailer.feeds:
+            self._forget(tailer)
+
+    def _forget(self, tailer: Tailer) -> None:
         if self._tailers.get(tailer.sid) is tailer:
             del self._tailers[tailer.sid]
-        await tailer.close()
+
+
+class Feed:
+    """The way from a local writer to the readers of its stream. `close` it when the writer stops, for any reason."""
+
+    def __init__(self, hub: TailerHub, tailer: Tailer) -> None:
+        self._hub = hub
+        self._tailer = tailer
+
+    def take(self, records: list[Record]) -> None:
+        """Pass on what the log has confirmed."""
+        self._tailer.take(records)
+
+    def close(self) -> None:
+        """Nothing more comes from this writer."""
+        self._hub._starve(self._tailer)
 
 
 class Tailer:
-    """Watches one stream and keeps its newest records in a ring.
+    """Keeps the newest records of one stream in a ring; it is fed them, or watches the log for them.
 
     log:   0 1 2 3 4 5 6 7 8 9
     ring:            [5 6 7 8 9]  next_seq = 10
@@ -108,6 +158,7 @@ class Tailer:
     ) -> None:
         self.sid = sid
         self.followers = 0
+        self.feeds = 0
         self._log = log
         self._ring: deque[Record] = deque(maxlen=ring_records)
         self._next_seq = after + 1
@@ -118,13 +169,37 @@ class Tailer:
         self._call_later = call_later
         self._wake = asyncio.Event()
         self._grown = asyncio.Event()
-        self._watching = asyncio.create_task(self._watch(), name=f"watch-{sid}")
-        self._tailing = asyncio.create_task(self._tail(), name=f"tail-{sid}")
+        self._watching: asyncio.Task[None] | None = None
+        self._tailing: asyncio.Task[None] | None = None
 
     @property
     def stopped(self) -> bool:
-        """Whether this tailer will read no more, because of the stream's end or of a failure."""
-        return self._tailing.done()
+        """Whether this tailer failed before the stream ended."""
+        return self._tailing is not None and self._tailing.done() and not self._ended
+
+    def reaches(self, after: int) -> bool:
+        """Whether the record beyond `after` is in the ring, or will be the next one to come into it."""
+        return self._next_seq - len(self._ring) <= after + 1 <= self._next_seq
+
+    def watch(self) -> None:
+        """Read on from the log itself, beside any feed; nothing is to do when that goes on already."""
+        if self._tailing is None and not self._ended:
+            self._watching = asyncio.create_task(self._watch(), name=f"watch-{self.sid}")
+            self._tailing = asyncio.create_task(self._tail(), name=f"tail-{self.sid}")
+
+    def take(self, records: list[Record]) -> None:
+        """Add records that the log holds; those that are known are dropped, and a hole is filled from the log."""
+        fresh = [record for record in records if record.seq >= self._next_seq]
+        if not fresh:
+            return
+        if fresh[0].seq > self._next_seq:
+            self.watch()
+            self._wake.set()
+            return
+        self._ring.extend(fresh)
+        self._next_seq = fresh[-1].seq + 1
+        self._ended = ends_stream(fresh[-1])
+        self._announce()
 
     async def records(self, after: int) -> AsyncGenerator[Record, None]:
         """Records from `after` on, from the ring where it has them."""
@@ -147,9 +222,10 @@ class Tailer:
 
     async def close(self) -> None:
         """Stop watching; followers are gone by now."""
-        for task in (self._watching, self._tailing):
+        tasks = [task for task in (self._watching, self._tailing) if task is not None]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(self._watching, self._tailing, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _from_ring(self, after: int) -> list[Record] | None:
         """What the ring holds beyond `after`; None when the first of it has left the ring."""
@@ -163,7 +239,7 @@ class Tailer:
         while self._next_seq <= after + 1 and not self._ended:
             if self._told is not None:
                 raise self._told
-            if self._tailing.done():
+            if self._tailing is not None and self._tailing.done():
                 self._tailing.result()
             await self._grown.wait()
 
@@ -177,7 +253,7 @@ class Tailer:
 
     async def _pause(self) -> None:
         """Until a wake-up or the watchdog, whichever is first; a watch that died is started again."""
-        if self._watching.done():
+        if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch(), name=f"watch-{self.sid}")
         watchdog = self._call_later(self._watchdog_s, self._on_watchdog)
         await self._wake.wait()
@@ -199,15 +275,7 @@ class Tailer:
                     raise
                 return
             self._quiet_watchdogs = 0
-            self._take(page)
-
-    def _take(self, page: list[Record]) -> None:
-        if not page:
-            return
-        self._ring.extend(page)
-        self._next_seq = page[-1].seq + 1
-        self._ended = ends_stream(page[-1])
-        self._announce()
+            self.take(page)
 
     def _announce(self) -> None:
         """Wake everybody who waits now; the event is never left set."""

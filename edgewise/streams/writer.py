@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from edgewise.streams.entries import EndEntry, Entry, TokensEntry, encode_entry, is_terminal
-from edgewise.streams.log import Claim, StreamLog
+from edgewise.streams.log import Claim, Record, StreamLog
 from edgewise.streams.timer import CallLater, Handle, loop_call_later
 from edgewise.wire.errors import FencedError, LogGapError, LogUnavailableError
 from edgewise.wire.limits import FLUSH_AFTER_S, FLUSH_AFTER_TOKENS, LEASE_S
@@ -26,12 +26,16 @@ _MARGIN_OF_LEASE = 0.1
 _AT_ONCE_MAX = 64
 
 
+OnStored = Callable[[list[Record]], None]
+
+
 class StreamWriter:
     """Appends to stream `sid` under `claim`. Safe for several tasks; entries keep the order in which calls arrived.
 
     Every method raises FencedError once another claim or a cancel has fenced this writer (`fenced` is set then), and
     LogUnavailableError while the log cannot take the entry; the entry is kept and sent again by the next call.
-    `lease_s` is the lease of the claim, `clock` counts monotonic seconds, `call_later` starts timers on that clock.
+    `lease_s` is the lease of the claim, `on_stored` hears of records that the log has just confirmed, `clock` counts
+    monotonic seconds, `call_later` starts timers on that clock.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class StreamWriter:
         lease_s: float = LEASE_S,
         flush_after_s: float = FLUSH_AFTER_S,
         flush_after_tokens: int = FLUSH_AFTER_TOKENS,
+        on_stored: OnStored = lambda records: None,
         clock: Callable[[], float] = time.monotonic,
         call_later: CallLater = loop_call_later,
     ) -> None:
@@ -53,6 +58,7 @@ class StreamWriter:
         self._lease_s = lease_s
         self._flush_after_s = flush_after_s
         self._flush_after_tokens = flush_after_tokens
+        self._on_stored = on_stored
         self._clock = clock
         self._call_later = call_later
         self._buffer = _TokenBuffer()
@@ -158,32 +164,26 @@ class StreamWriter:
             self._flushed_at = self._clock()
 
     async def _store_tail(self) -> None:
-        """Send what is not stored yet, several entries at once: the log keeps their order, and takes them in one go."""
+        """Send what is not stored yet; the log takes in one step what waits together."""
         while self._stored < len(self._tail):
             if self._lease_ran_out():
                 await self._renew()
-            asked_at = self._clock()
-            pending = range(self._stored, min(len(self._tail), self._stored + _AT_ONCE_MAX))
-            outcomes = await asyncio.gather(*map(self._append, pending), return_exceptions=True)
-            for outcome in outcomes:
-                if isinstance(outcome, LogGapError):
-                    self._rewind_to(outcome)
-                    break
-                if isinstance(outcome, BaseException):
-                    if isinstance(outcome, FencedError):
-                        self.fenced.set()
-                    raise outcome
-                self._renewed_at = asked_at
-                self._stored += 1
+            await self._append(self._tail[self._stored : self._stored + _AT_ONCE_MAX])
 
-    async def _append(self, index: int) -> None:
-        await self._log.append(
-            self._sid,
-            epoch=self.epoch,
-            seq=self._claim.next_seq + index,
-            payload=self._tail[index],
-            end=self._ended and index == len(self._tail) - 1,
-        )
+    async def _append(self, payloads: list[bytes]) -> None:
+        asked_at, seq = self._clock(), self.next_seq
+        end = self._ended and self._stored + len(payloads) == len(self._tail)
+        try:
+            await self._log.append(self._sid, epoch=self.epoch, seq=seq, payloads=payloads, end=end)
+        except LogGapError as gap:
+            self._rewind_to(gap)
+        except FencedError:
+            self.fenced.set()
+            raise
+        else:
+            self._renewed_at = asked_at
+            self._stored += len(payloads)
+            self._on_stored([Record(place, self.epoch, payload) for place, payload in enumerate(payloads, seq)])
 
     def _rewind_to(self, gap: LogGapError) -> None:
         """Send again from where the log ends now. Entries older than this claim are not ours to restore."""

@@ -69,6 +69,7 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.integers(-1, 0), st.integers(-2, 1), st.binary(max_size=3)),
         st.tuples(st.just("append"), st.just(0), st.just(0), st.binary(max_size=3)),
+        st.tuples(st.just("append several"), st.integers(-1, 0), st.integers(-2, 1), st.binary(min_size=2, max_size=4)),
         st.tuples(st.just("end"), st.integers(-1, 0), st.integers(-1, 1), st.just(b"end")),
         st.tuples(st.just("claim"), st.integers(-1, 0), st.integers(0, 1), st.sampled_from([b"a", b"b"])),
         st.tuples(st.just("renew"), st.integers(-1, 0), st.just(0), st.just(b"")),
@@ -83,8 +84,11 @@ async def do(log: StreamLog, sid: str, step: Step, epoch: int, next_seq: int) ->
     """One step relative to where the model stands; the answer, or the class of the error."""
     verb, x, y, data = step
     calls: dict[str, Callable[[], Awaitable[Any]]] = {
-        "append": lambda: log.append(sid, epoch=epoch + x, seq=max(next_seq + y, 0), payload=data),
-        "end": lambda: log.append(sid, epoch=epoch + x, seq=max(next_seq + y, 0), payload=data, end=True),
+        "append": lambda: log.append(sid, epoch=epoch + x, seq=max(next_seq + y, 0), payloads=[data]),
+        "append several": lambda: log.append(
+            sid, epoch=epoch + x, seq=max(next_seq + y, 0), payloads=[data[i : i + 1] for i in range(len(data))]
+        ),
+        "end": lambda: log.append(sid, epoch=epoch + x, seq=max(next_seq + y, 0), payloads=[data], end=True),
         "claim": lambda: log.claim(
             sid, holder=data.decode(), lease_s=ALIVE_S if y else EXPIRED_S, seen_epoch=epoch + x
         ),
@@ -121,7 +125,7 @@ async def test_every_log_does_what_the_model_does(log: StreamLog, script: list[S
 async def test_payloads_of_any_bytes_come_back_in_order(log: StreamLog, data: list[bytes]) -> None:
     sid, claim = await opened(log)
     for seq, payload in enumerate(data):
-        await log.append(sid, epoch=claim.epoch, seq=seq, payload=payload)
+        await log.append(sid, epoch=claim.epoch, seq=seq, payloads=[payload])
     records = await log.read(sid, after=-1)
     assert [record.payload for record in records] == data
     assert [record.seq for record in records] == list(range(len(data)))
@@ -132,7 +136,7 @@ async def test_calls_started_at_once_take_effect_in_their_order(log: StreamLog) 
     sid = new_id()
     opening = log.create(sid, owner="k", request=b"r"), log.claim(sid, holder="a", lease_s=60.0, seen_epoch=0)
     _, claim = await asyncio.gather(*opening)
-    appends = [log.append(sid, epoch=claim.epoch, seq=seq, payload=b"%d" % seq, end=seq == 9) for seq in range(10)]
+    appends = [log.append(sid, epoch=claim.epoch, seq=seq, payloads=[b"%d" % seq], end=seq == 9) for seq in range(10)]
     stored = await asyncio.gather(*appends)
     assert [appended.next_seq for appended in stored] == list(range(1, 11))
     assert [record.payload for record in await log.read(sid, after=-1)] == [b"%d" % seq for seq in range(10)]
@@ -144,12 +148,12 @@ async def test_calls_started_at_once_take_effect_in_their_order(log: StreamLog) 
 
 async def test_a_zombie_is_fenced_whatever_it_writes(log: StreamLog) -> None:
     sid, old = await opened(log, EXPIRED_S)
-    await log.append(sid, epoch=old.epoch, seq=0, payload=b"0")
+    await log.append(sid, epoch=old.epoch, seq=0, payloads=[b"0"])
     new = await log.claim(sid, holder="b", lease_s=ALIVE_S, seen_epoch=old.epoch)
     assert new == Claim(old.epoch + 1, 1)
     for seq, payload in [(0, b"0"), (1, b"1"), (7, b"7")]:
         with pytest.raises(FencedError):
-            await log.append(sid, epoch=old.epoch, seq=seq, payload=payload)
+            await log.append(sid, epoch=old.epoch, seq=seq, payloads=[payload])
     with pytest.raises(FencedError):
         await log.renew(sid, epoch=old.epoch)
     assert await payloads(log, sid) == [b"0"]
@@ -174,23 +178,23 @@ async def test_a_live_lease_keeps_others_out_until_it_runs_out(log: StreamLog) -
 async def test_an_append_renews_the_lease(log: StreamLog) -> None:
     sid, claim = await opened(log, ALIVE_S)
     before = (await log.head(sid)).lease_left_s
-    await log.append(sid, epoch=claim.epoch, seq=0, payload=b"0")
+    await log.append(sid, epoch=claim.epoch, seq=0, payloads=[b"0"])
     assert ALIVE_S >= (await log.head(sid)).lease_left_s > before - 1
 
 
 async def test_a_repeated_append_is_a_duplicate_also_after_the_end(log: StreamLog) -> None:
     sid, claim = await opened(log)
-    first = await log.append(sid, epoch=claim.epoch, seq=0, payload=b"end", end=True)
-    again = await log.append(sid, epoch=claim.epoch, seq=0, payload=b"end", end=True)
+    first = await log.append(sid, epoch=claim.epoch, seq=0, payloads=[b"end"], end=True)
+    again = await log.append(sid, epoch=claim.epoch, seq=0, payloads=[b"end"], end=True)
     assert (first.duplicate, again.duplicate) == (False, True)
     assert await payloads(log, sid) == [b"end"]
 
 
 async def test_a_gap_names_the_end_of_the_log(log: StreamLog) -> None:
     sid, claim = await opened(log)
-    await log.append(sid, epoch=claim.epoch, seq=0, payload=b"0")
+    await log.append(sid, epoch=claim.epoch, seq=0, payloads=[b"0"])
     with pytest.raises(LogGapError) as gap:
-        await log.append(sid, epoch=claim.epoch, seq=2, payload=b"2")
+        await log.append(sid, epoch=claim.epoch, seq=2, payloads=[b"2"])
     assert gap.value.next_seq == 1
 
 
@@ -199,7 +203,7 @@ async def test_nothing_follows_a_cancel_however_it_races_with_appends(log: Strea
 
     async def write() -> int:
         for seq in range(1000):
-            await log.append(sid, epoch=claim.epoch, seq=seq, payload=b"token")
+            await log.append(sid, epoch=claim.epoch, seq=seq, payloads=[b"token"])
             await asyncio.sleep(0)
         return seq
 
@@ -219,7 +223,7 @@ async def test_nothing_follows_a_cancel_however_it_races_with_appends(log: Strea
 
 async def test_of_two_ends_at_the_same_time_one_is_stored(log: StreamLog) -> None:
     sid, claim = await opened(log)
-    ends = [log.append(sid, epoch=claim.epoch, seq=0, payload=f"end {n}".encode(), end=True) for n in range(5)]
+    ends = [log.append(sid, epoch=claim.epoch, seq=0, payloads=[f"end {n}".encode()], end=True) for n in range(5)]
     results = await asyncio.gather(*ends, return_exceptions=True)
     assert sum(isinstance(result, FencedError) for result in results) == 4
     assert len(await payloads(log, sid)) == 1
@@ -241,7 +245,7 @@ async def test_an_unknown_stream_is_not_found(log: StreamLog, call: str) -> None
     sid = new_id()
     calls: dict[str, Callable[[], Awaitable[Any]]] = {
         "claim": lambda: log.claim(sid, holder="a", lease_s=1, seen_epoch=0),
-        "append": lambda: log.append(sid, epoch=1, seq=0, payload=b""),
+        "append": lambda: log.append(sid, epoch=1, seq=0, payloads=[b""]),
         "renew": lambda: log.renew(sid, epoch=1),
         "cancel": lambda: log.cancel(sid, payload=CANCEL),
         "head": lambda: log.head(sid),
@@ -255,7 +259,7 @@ async def test_an_unknown_stream_is_not_found(log: StreamLog, call: str) -> None
 
 async def test_a_cursor_at_the_end_waits_and_one_beyond_it_is_ahead(log: StreamLog) -> None:
     sid, claim = await opened(log)
-    await log.append(sid, epoch=claim.epoch, seq=0, payload=b"0")
+    await log.append(sid, epoch=claim.epoch, seq=0, payloads=[b"0"])
     assert await log.read(sid, after=0) == []
     with pytest.raises(CursorAheadError):
         await log.read(sid, after=1)
@@ -265,8 +269,8 @@ async def test_a_trimmed_stream_keeps_its_id_and_head_but_no_entries(log: Stream
     sid, claim = await opened(log)
     with pytest.raises(ConflictError):
         await log.trim(sid)
-    await log.append(sid, epoch=claim.epoch, seq=0, payload=b"0")
-    await log.append(sid, epoch=claim.epoch, seq=1, payload=b"end", end=True)
+    await log.append(sid, epoch=claim.epoch, seq=0, payloads=[b"0"])
+    await log.append(sid, epoch=claim.epoch, seq=1, payloads=[b"end"], end=True)
     await log.trim(sid)
     await log.trim(sid)
     head = await log.head(sid)
@@ -284,7 +288,7 @@ async def test_a_watch_wakes_at_once_and_after_every_change(log: StreamLog) -> N
     await anext(watch)
     seen = -1
     for seq in range(5):
-        await log.append(sid, epoch=claim.epoch, seq=seq, payload=b"%d" % seq)
+        await log.append(sid, epoch=claim.epoch, seq=seq, payloads=[b"%d" % seq])
         while seen < seq:
             await asyncio.wait_for(anext(watch), 5)
             seen += len(await log.read(sid, after=seen))
@@ -295,7 +299,7 @@ async def test_expired_names_open_streams_without_a_living_lease(log: StreamLog)
     dead, _ = await opened(log, EXPIRED_S)
     alive, _ = await opened(log, ALIVE_S)
     over, claim = await opened(log, EXPIRED_S)
-    await log.append(over, epoch=claim.epoch, seq=0, payload=b"end", end=True)
+    await log.append(over, epoch=claim.epoch, seq=0, payloads=[b"end"], end=True)
     fresh = new_id()
     await log.create(fresh, owner="key-1", request=b"")
     found = await log.expired(10_000)
@@ -314,7 +318,7 @@ async def test_killing_valkey_loses_nothing_acknowledged_and_writers_go_on(morta
 
     async def write(sid: str, epoch: int) -> None:
         for seq in range(10_000):
-            await log.append(sid, epoch=epoch, seq=seq, payload=b"%d" % seq)
+            await log.append(sid, epoch=epoch, seq=seq, payloads=[b"%d" % seq])
             acknowledged[sid] = seq
             if going_on.is_set() and seq >= stop_at[sid]:
                 return
@@ -349,7 +353,7 @@ async def main():
     await log.create("s", owner="key-1", request=b"r")
     claim = await log.claim("s", holder="a", lease_s=60, seen_epoch=0)
     for seq in range(1_000_000):
-        await log.append("s", epoch=claim.epoch, seq=seq, payload=b"%d" % seq)
+        await log.append("s", epoch=claim.epoch, seq=seq, payloads=[b"%d" % seq])
         print(seq, flush=True)
 asyncio.run(main())
 """

@@ -52,7 +52,7 @@ async def orphan(device: Device, cut: int) -> tuple[tuple[int, ...], str]:
         whole = device.tokenizer_text(ids[:cut])
         entries.append(encode_entry(TokensEntry(0, ids[:cut], whole)))
     for seq, payload in enumerate(entries):
-        await device.log.append(SID, epoch=claim.epoch, seq=seq, payload=payload)
+        await device.log.append(SID, epoch=claim.epoch, seq=seq, payloads=[payload])
     return ids, text
 
 

@@ -24,7 +24,7 @@ async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
     clock = ManualClock()
     log = SqliteStreamLog(tmp_path / "new" / "log.db", clock)
     sid = await opened(log)
-    await log.append(sid, epoch=1, seq=0, payload=b"\x00")
+    await log.append(sid, epoch=1, seq=0, payloads=[b"\x00"])
     head, records = await log.head(sid), await log.read(sid, after=-1)
     await log.aclose()
     log = SqliteStreamLog(tmp_path / "new" / "log.db", clock)
@@ -69,7 +69,7 @@ async def test_ended_streams_are_forgotten_after_their_time_and_open_ones_never(
     log = SqliteStreamLog(tmp_path / "log.db", clock, ttl_s=100, tombstone_s=1000)
     done, still = await opened(log, "done"), await opened(log, "open")
     for sid, end in ((done, True), (still, False)):
-        await log.append(sid, epoch=1, seq=0, payload=b"x", end=end)
+        await log.append(sid, epoch=1, seq=0, payloads=[b"x"], end=end)
     clock.now += 101
     await opened(log, "next")
     with pytest.raises(CursorTrimmedError):
@@ -88,7 +88,7 @@ async def test_an_idle_device_forgets_too(tmp_path: Path) -> None:
     log = SqliteStreamLog(tmp_path / "log.db", clock, ttl_s=100, tombstone_s=1000)
     sids = [await opened(log, f"s{n}") for n in range(15)]
     for sid in sids:
-        await log.append(sid, epoch=1, seq=0, payload=b"what was said", end=True)
+        await log.append(sid, epoch=1, seq=0, payloads=[b"what was said"], end=True)
     await log.expired()
     clock.now += 101
     for left in (5, 0):
@@ -109,7 +109,7 @@ async def test_a_clock_that_was_set_back_does_not_keep_what_is_old(tmp_path: Pat
     clock.now += 1e6
     await log.expired()
     clock.now -= 1e6
-    await log.append(sid, epoch=1, seq=0, payload=b"x", end=True)
+    await log.append(sid, epoch=1, seq=0, payloads=[b"x"], end=True)
     clock.now += 161
     await log.expired()
     with pytest.raises(CursorTrimmedError):
@@ -123,9 +123,9 @@ async def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path
     pages = log._db.execute("PRAGMA page_count").fetchone()[0]
     log._db.execute(f"PRAGMA max_page_count = {pages + 1}")
     with pytest.raises(LogUnavailableError, match="free disk space"):
-        await log.append(sid, epoch=1, seq=0, payload=b"x" * 100_000)
+        await log.append(sid, epoch=1, seq=0, payloads=[b"x" * 100_000])
     log._db.execute("PRAGMA max_page_count = 100000")
-    assert (await log.append(sid, epoch=1, seq=0, payload=b"y")).next_seq == 1
+    assert (await log.append(sid, epoch=1, seq=0, payloads=[b"y"])).next_seq == 1
     await log.aclose()
 
 
@@ -145,10 +145,10 @@ async def test_an_append_that_fails_half_way_leaves_nothing(tmp_path: Path) -> N
         "CREATE TRIGGER full BEFORE UPDATE OF next_seq ON streams BEGIN SELECT RAISE(FAIL, 'disk full'); END"
     )
     with pytest.raises(LogUnavailableError):
-        await log.append(sid, epoch=1, seq=0, payload=b"x")
+        await log.append(sid, epoch=1, seq=0, payloads=[b"x"])
     log._db.execute("DROP TRIGGER full")
     assert await log.read(sid, after=-1) == []
-    assert (await log.append(sid, epoch=1, seq=0, payload=b"y")).next_seq == 1
+    assert (await log.append(sid, epoch=1, seq=0, payloads=[b"y"])).next_seq == 1
     await log.aclose()
 
 
@@ -173,11 +173,11 @@ async def test_a_caller_that_is_cancelled_leaves_its_transaction_to_finish(tmp_p
     one, other = await opened(log, "one"), await opened(log, "other")
     clock.go.clear()
     clock.reached.clear()
-    ending = asyncio.create_task(log.append(one, epoch=1, seq=0, payload=b"end", end=True))
+    ending = asyncio.create_task(log.append(one, epoch=1, seq=0, payloads=[b"end"], end=True))
     await asyncio.to_thread(clock.reached.wait, 10)
     ending.cancel()
     await asyncio.gather(ending, return_exceptions=True)
-    going_on = asyncio.create_task(log.append(other, epoch=1, seq=0, payload=b"x"))
+    going_on = asyncio.create_task(log.append(other, epoch=1, seq=0, payloads=[b"x"]))
     await settle()
     clock.go.set()
     assert (await going_on).next_seq == 1

@@ -49,12 +49,12 @@ class Log:
         await self.archive.create(sid, owner="key-1", request=SNAPSHOT)
         await self.archive.claim(sid, holder="a", lease_s=60.0, seen_epoch=0)
         for seq, entry in enumerate(entries):
-            await self.archive.append(sid, epoch=1, seq=seq, payload=encode_entry(entry))
+            await self.archive.append(sid, epoch=1, seq=seq, payloads=[encode_entry(entry)])
         return sid
 
     async def ended(self) -> str:
         sid = await self.begun(*SAID)
-        await self.archive.append(sid, epoch=1, seq=len(SAID), payload=encode_entry(END), end=True)
+        await self.archive.append(sid, epoch=1, seq=len(SAID), payloads=[encode_entry(END)], end=True)
         return sid
 
     async def trimmed(self, sid: str) -> None:
@@ -152,9 +152,9 @@ async def test_a_long_stream_is_sealed_whole(log: Log) -> None:
     sid = await log.begun()
     appends = [encode_entry(TokensEntry(n, (n,), "x")) for n in range(1500)]
     await asyncio.gather(
-        *(log.live.append(sid, epoch=1, seq=seq, payload=payload) for seq, payload in enumerate(appends))
+        *(log.live.append(sid, epoch=1, seq=seq, payloads=[payload]) for seq, payload in enumerate(appends))
     )
-    await log.live.append(sid, epoch=1, seq=1500, payload=encode_entry(END), end=True)
+    await log.live.append(sid, epoch=1, seq=1500, payloads=[encode_entry(END)], end=True)
     await log.sealer.seal(sid)
     assert (await log.sealed.get(sid)).records == [
         *(Record(seq, 1, payload) for seq, payload in enumerate(appends)),

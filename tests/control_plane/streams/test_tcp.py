@@ -18,7 +18,7 @@ async def test_a_stream_over_tcp(tmp_path: Path) -> None:
     try:
         await log.create("s", owner="k", request=b"r")  # waits for the server to come up
         claim = await log.claim("s", holder="a", lease_s=5.0, seen_epoch=0)
-        await log.append("s", epoch=claim.epoch, seq=0, payload="你好".encode(), end=True)
+        await log.append("s", epoch=claim.epoch, seq=0, payloads=["你好".encode()], end=True)
         assert [record.payload.decode() for record in await log.read("s", after=-1)] == ["你好"]
         assert (await log.head("s")).status == "done"
     finally:

@@ -54,14 +54,14 @@ async def test_appends_of_one_tick_travel_together(client: Redis, log: ValkeyStr
         await send(command, check_health=check_health)
 
     connection.send_packed_command = spy  # type: ignore[method-assign]
-    await asyncio.gather(*(log.append(sid, epoch=1, seq=0, payload=b"x") for sid in sids))
+    await asyncio.gather(*(log.append(sid, epoch=1, seq=0, payloads=[b"x"]) for sid in sids))
     assert len(sent) == 1
 
 
 async def test_a_server_that_forgot_the_scripts_gets_them_again(client: Redis, log: ValkeyStreamLog) -> None:
     sid = await opened(log)
     await client.script_flush()
-    appended = await asyncio.gather(*(log.append(sid, epoch=1, seq=seq, payload=b"x") for seq in range(5)))
+    appended = await asyncio.gather(*(log.append(sid, epoch=1, seq=seq, payloads=[b"x"]) for seq in range(5)))
     assert [each.next_seq for each in appended] == [1, 2, 3, 4, 5]
 
 
@@ -69,12 +69,12 @@ async def test_open_streams_never_expire_and_ended_ones_do(client: Redis) -> Non
     log = ValkeyStreamLog(client, ttl_s=60, tombstone_s=600)
     for end in ("end", "cancel", "trim"):
         sid = await opened(log)
-        await log.append(sid, epoch=1, seq=0, payload=b"x")
+        await log.append(sid, epoch=1, seq=0, payloads=[b"x"])
         keys = await keys_of(client, sid)
         assert len(keys) == 3
         assert [await client.pttl(key) for key in keys] == [-1, -1, -1]
         if end == "end":
-            await log.append(sid, epoch=1, seq=1, payload=b"end", end=True)
+            await log.append(sid, epoch=1, seq=1, payloads=[b"end"], end=True)
         else:
             await log.cancel(sid, payload=b"cancel")
         if end == "trim":
@@ -88,7 +88,7 @@ async def test_open_streams_never_expire_and_ended_ones_do(client: Redis) -> Non
 
 async def test_a_stream_whose_entries_expired_reads_as_trimmed(client: Redis, log: ValkeyStreamLog) -> None:
     sid = await opened(log)
-    await log.append(sid, epoch=1, seq=0, payload=b"end", end=True)
+    await log.append(sid, epoch=1, seq=0, payloads=[b"end"], end=True)
     _, meta, _ = await keys_of(client, sid)
     for key in await keys_of(client, sid):
         if key != meta:
@@ -101,7 +101,7 @@ async def test_a_stream_whose_entries_expired_reads_as_trimmed(client: Redis, lo
 
 async def test_all_keys_of_a_stream_share_a_hash_slot(client: Redis, log: ValkeyStreamLog) -> None:
     sid = await opened(log)
-    await log.append(sid, epoch=1, seq=0, payload=b"x")
+    await log.append(sid, epoch=1, seq=0, payloads=[b"x"])
     tags = {key.split(b"}")[0] for key in await keys_of(client, sid)}
     assert len(tags) == 1
 
@@ -133,14 +133,14 @@ async def test_full_memory_is_told_and_trimming_still_works(mortal_valkey: Morta
     client = connect(mortal_valkey.url)
     log = ValkeyStreamLog(client)
     ended, sid = await opened(log), await opened(log)
-    await log.append(ended, epoch=1, seq=0, payload=b"end", end=True)
+    await log.append(ended, epoch=1, seq=0, payloads=[b"end"], end=True)
     await client.config_set("maxmemory", "1mb")
     with pytest.raises(LogUnavailableError, match="raise maxmemory") as told:
-        await log.append(sid, epoch=1, seq=0, payload=b"x")
+        await log.append(sid, epoch=1, seq=0, payloads=[b"x"])
     assert told.value.retryable
     await log.trim(ended)
     await client.config_set("maxmemory", "100mb")
-    assert (await log.append(sid, epoch=1, seq=0, payload=b"x")).next_seq == 1
+    assert (await log.append(sid, epoch=1, seq=0, payloads=[b"x"])).next_seq == 1
     await log.aclose()
     await client.aclose()
 
@@ -150,11 +150,11 @@ async def test_a_server_that_stays_away_is_told_and_one_that_returns_is_used(mor
     sid = await opened(log)
     await asyncio.to_thread(mortal_valkey.kill)
     results = await asyncio.gather(
-        *(log.append(sid, epoch=1, seq=0, payload=b"x") for _ in range(3)), return_exceptions=True
+        *(log.append(sid, epoch=1, seq=0, payloads=[b"x"]) for _ in range(3)), return_exceptions=True
     )
     assert [type(result) for result in results] == [LogUnavailableError] * 3
     await asyncio.to_thread(mortal_valkey.start)
-    assert (await log.append(sid, epoch=1, seq=0, payload=b"x")).next_seq == 1
+    assert (await log.append(sid, epoch=1, seq=0, payloads=[b"x"])).next_seq == 1
     await log.aclose()
 
 
@@ -167,7 +167,7 @@ async def test_a_watch_outlives_a_restart_of_the_server(mortal_valkey: MortalVal
     await asyncio.to_thread(mortal_valkey.kill)
     await asyncio.to_thread(mortal_valkey.start)
     await asyncio.wait_for(anext(watch), 5)
-    await log.append(sid, epoch=1, seq=0, payload=b"x")
+    await log.append(sid, epoch=1, seq=0, payloads=[b"x"])
     await asyncio.wait_for(anext(watch), 5)
     await log.aclose()
 

@@ -62,11 +62,11 @@ class Scene:
     async def say(self, count: int = 1) -> None:
         for _ in range(count):
             payload = encode_entry(TokensEntry(self.next_seq, (self.next_seq,), "x"))
-            await self.log.append(SID, epoch=1, seq=self.next_seq, payload=payload)
+            await self.log.append(SID, epoch=1, seq=self.next_seq, payloads=[payload])
             self.next_seq += 1
 
     async def end(self) -> None:
-        await self.log.append(SID, epoch=1, seq=self.next_seq, payload=END, end=True)
+        await self.log.append(SID, epoch=1, seq=self.next_seq, payloads=[END], end=True)
         self.next_seq += 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -30,10 +30,10 @@ class FaultyLog(MemoryStreamLog):
         self.after: list[Callable[[], Awaitable[None]]] = []
         self.renewals = 0
 
-    async def append(self, sid: str, *, epoch: int, seq: int, payload: bytes, end: bool = False) -> Appended:
+    async def append(self, sid: str, *, epoch: int, seq: int, payloads: Sequence[bytes], end: bool = False) -> Appended:
         if self.before:
             await self.before.pop(0)()
-        appended = await super().append(sid, epoch=epoch, seq=seq, payload=payload, end=end)
+        appended = await super().append(sid, epoch=epoch, seq=seq, payloads=payloads, end=end)
         if self.after:
             await self.after.pop(0)()
         return appended
@@ -232,6 +232,26 @@ async def test_an_append_whose_answer_was_lost_is_not_stored_twice(desk: Desk) -
         await say(writer, 0, "a")
     await writer.end(END)
     assert desk.log.entries == [tok(0, "a"), END]
+
+
+async def test_what_the_log_confirmed_is_told_once_and_in_order(desk: Desk) -> None:
+    await desk.writer()
+    told: list[int] = []
+    claim = await desk.take_over()
+    writer = StreamWriter(
+        desk.log,
+        SID,
+        claim,
+        clock=desk.clock,
+        call_later=desk.clock.call_later,
+        on_stored=lambda records: told.extend(record.seq for record in records),
+    )
+    desk.log.after.append(unavailable)
+    with pytest.raises(LogUnavailableError):
+        await say(writer, 0, "a")
+    assert told == []
+    await writer.entry(tok(1, "b"))
+    assert told == [0, 1]
 
 
 async def test_a_cancelled_append_keeps_its_place(desk: Desk) -> None:
