@@ -1,43 +1,52 @@
-"""The only engine and session factory: opening, transactions, migrating, typed errors for what storage does to us.
+"""The only engine and session factory: transactions, migrating, and what every table is made of.
 
-SQLite (WAL) by default, PostgreSQL by URL. Queries live in the repositories, tables in each feature's tables.py.
+SQLite (WAL) by default, PostgreSQL by URL. Queries live in the repositories, tables in each feature's tables.py;
+INSERT … ON CONFLICT for both databases is `insert_ignore` and `upsert` (control_plane/statements.py).
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, DateTime, Dialect, MetaData, event, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    NoSuchModuleError,
-    NotSupportedError,
-    ProgrammingError,
-)
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy import Connection, DateTime, Dialect, MetaData, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
 import migrations
-from control_plane.errors import DatabaseBusyError, DatabaseTooNewError, DatabaseUnavailableError, DiskFullError
-from edgewise.wire.errors import ConfigError, DataDirError, EdgewiseError
+from control_plane.engines import BUSY_TIMEOUT_MS, POOL_SIZE, WRITE, async_url, open_engine, prepare_file, sqlite_url
+from control_plane.errors import DatabaseConflictError, DatabaseTooNewError
+from control_plane.statements import conflict_insert, insert_ignore, upsert
+from control_plane.storage_errors import TypedErrors, storage_error
 
-BUSY_TIMEOUT_MS = 5000
-_ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-_WRITE = "edgewise_write"
-_CALLERS_FAULTS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
+__all__ = [
+    "Base",
+    "Database",
+    "UtcDateTime",
+    "conflict_insert",
+    "head_revision",
+    "insert_ignore",
+    "migration_config",
+    "sqlite_url",
+    "storage_error",
+    "upsert",
+]
+
+CONFLICT_TRIES = 5
+_PAUSE_S = 0.02
+_MIGRATION_LOCK = "edgewise.migrations"
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+Found = TypeVar("Found")
 
 
 class Base(DeclarativeBase):
@@ -73,50 +82,103 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def sqlite_url(path: Path) -> str:
-    """The URL of a SQLite file."""
-    return f"sqlite+aiosqlite:///{path}"
-
-
 class Database:
     """One database, many short transactions.
 
     `session()` writes and commits at the end; `reading()` sees one snapshot and never waits for a writer. Both turn
-    driver faults into DataDirError, DiskFullError, DatabaseBusyError or DatabaseUnavailableError; what the
-    caller's data causes (IntegrityError, DataError) goes through, because only the caller knows what it means.
+    driver faults into typed errors (control_plane/errors.py); what the caller's data causes (IntegrityError, DataError)
+    goes through, because only the caller knows what it means.
     """
 
-    def __init__(self, url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        busy_timeout_ms: int = BUSY_TIMEOUT_MS,
+        pool_size: int = POOL_SIZE,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         """Opens nothing yet. Raises ConfigError for a URL that no installed driver understands."""
-        self.url = _async_url(url)
-        self._engine = _engine(self.url, busy_timeout_ms)
-        self._writing = self._engine.execution_options(**{_WRITE: True})
+        self.url = async_url(url)
+        self._busy_timeout_ms = busy_timeout_ms
+        self._sleep = sleep
+        self._engine = open_engine(self.url, busy_timeout_ms=busy_timeout_ms, pool_size=pool_size)
+        self._writing = self._engine.execution_options(**{WRITE: True})
+        self._snapshot = self._engine
+        if self.is_postgres:
+            self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     def __repr__(self) -> str:
         return f"Database({self.url.render_as_string(hide_password=True)})"
 
+    @property
+    def is_postgres(self) -> bool:
+        """Whether a PostgreSQL server keeps it; else it is a SQLite file."""
+        return self.url.get_backend_name() == "postgresql"
+
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[AsyncSession]:
-        """A transaction that may write; commits at the end, rolls back on any exception."""
-        with self._typed_errors():
+    async def session(self, *, lock: str = "") -> AsyncIterator[AsyncSession]:
+        """A transaction that may write; commits at the end, rolls back on any exception.
+
+        On SQLite a writer is alone. On PostgreSQL writers run side by side, so one that checks before it acts names a
+        `lock` (`"policies"`): of all gateways' transactions with that name one runs at a time.
+        """
+        with TypedErrors(self.url):
             async with AsyncSession(self._writing, expire_on_commit=False) as session:
-                await session.connection()
+                with TypedErrors(self.url, connecting=True):
+                    await session.connection()
+                if lock and self.is_postgres:
+                    await session.execute(_LOCK, {"name": lock})
                 yield session
                 await session.commit()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A transaction that only reads."""
-        with self._typed_errors():
-            async with AsyncSession(self._engine, expire_on_commit=False) as session:
+        """A transaction that only reads, and sees the database as it was when it began."""
+        with TypedErrors(self.url):
+            async with AsyncSession(self._snapshot, expire_on_commit=False) as session:
+                with TypedErrors(self.url, connecting=True):
+                    await session.connection()
                 yield session
 
+    async def retried(self, work: Callable[[AsyncSession], Awaitable[Found]], *, lock: str = "") -> Found:
+        """What `work` returns, in a `session()` of its own; again when another transaction got in its way.
+
+        `work` may run several times, so it changes nothing but the database. Raises DatabaseConflictError after
+        CONFLICT_TRIES tries.
+        """
+        for failed in range(1, CONFLICT_TRIES):
+            try:
+                async with self.session(lock=lock) as session:
+                    return await work(session)
+            except DatabaseConflictError:
+                await self._sleep(_PAUSE_S * failed)
+        async with self.session(lock=lock) as session:
+            return await work(session)
+
     async def migrate(self) -> None:
-        """Bring the schema to this release's revision. Raises DatabaseTooNewError when it is already beyond it."""
-        with self._typed_errors():
-            _prepare_file(self.url)
-            async with self._writing.begin() as connection:
-                await connection.run_sync(_upgrade)
+        """Bring the schema to this release's revision, one process at a time. Raises DatabaseTooNewError when it is
+        already beyond it."""
+        async with self.rebuilding() as connection:
+            await connection.run_sync(upgrade)
+
+    @asynccontextmanager
+    async def rebuilding(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction over schema and content, without time limits, that keeps out every other such one."""
+        prepare_file(self.url)
+        engine = open_engine(self.url, busy_timeout_ms=self._busy_timeout_ms, pool_size=1, patient=True)
+        try:
+            with TypedErrors(self.url, connecting=True):
+                connection = await engine.connect()
+            async with aclosing(connection):
+                with TypedErrors(self.url):
+                    await connection.execution_options(**{WRITE: True})
+                    async with connection.begin():
+                        if self.is_postgres:
+                            await connection.execute(_LOCK, {"name": _MIGRATION_LOCK})
+                        yield connection
+        finally:
+            await engine.dispose()
 
     async def ping(self) -> None:
         """One round trip, for the readiness probe."""
@@ -127,134 +189,28 @@ class Database:
         """Close every connection."""
         await self._engine.dispose()
 
-    def _typed_errors(self) -> _TypedErrors:
-        return _TypedErrors(self.url)
 
-
-class _TypedErrors:
-    """Turns driver faults into errors that name the fault and the remedy."""
-
-    def __init__(self, url: URL) -> None:
-        self._url = url
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, DBAPIError) and not isinstance(error, _CALLERS_FAULTS):
-            raise storage_error(str(error.orig), self._url) from error
-        if isinstance(error, ConnectionError):
-            raise storage_error(str(error), self._url) from error
-
-
-def storage_error(message: str, url: URL) -> EdgewiseError:
-    """The typed error for a driver's message; `message` holds no statement and no parameters."""
-    where = url.render_as_string(hide_password=True)
-    lowered = message.lower()
-    if "is full" in lowered or "no space left" in lowered or "disk i/o" in lowered:
-        return DiskFullError(
-            "The disk below the database is full", where=where, remedy="free space on it; nothing was half-written"
-        )
-    if "unable to open" in lowered or "readonly database" in lowered or "not a database" in lowered:
-        return DataDirError(
-            f"The database file cannot be used: {message}",
-            where=where,
-            expected="a readable and writable SQLite file in a writable directory",
-            remedy="choose another --data-dir, or correct its owner and mode",
-        )
-    if "locked" in lowered:
-        return DatabaseBusyError(
-            "Another process holds the database", where=where, remedy="run one control plane per SQLite file"
-        )
-    return DatabaseUnavailableError(
-        f"The database does not answer: {message.splitlines()[0] if message else 'no reason given'}",
-        where=where,
-        remedy="check that the database server runs and that EDGEWISE_DATABASE_URL names it",
-    )
-
-
-def _async_url(url: str) -> URL:
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Alembic's upgrade inside of the caller's transaction. Raises DatabaseTooNewError."""
     try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise ConfigError(
-            "The database URL does not parse",
-            where="EDGEWISE_DATABASE_URL",
-            expected="sqlite:///path/to/file or postgresql://user:password@host/name",
-        ) from error
-    return parsed.set(drivername=_ASYNC_DRIVERS.get(parsed.drivername, parsed.drivername))
-
-
-def _engine(url: URL, busy_timeout_ms: int) -> AsyncEngine:
-    """No parameter of a statement reaches the words of an exception, and so a log: prompts are among them."""
-    try:
-        engine = create_async_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite", hide_parameters=True)
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise ConfigError(
-            f"No driver for {url.drivername} is installed ({error})",
-            where="EDGEWISE_DATABASE_URL",
-            remedy="install the driver (asyncpg for PostgreSQL), or use the default SQLite file",
-        ) from error
-    if url.get_backend_name() == "sqlite":
-        _tune_sqlite(engine, busy_timeout_ms)
-    return engine
-
-
-def _tune_sqlite(engine: AsyncEngine, busy_timeout_ms: int) -> None:
-    """WAL, one fsync per checkpoint (SQL holds no token that the log does not), foreign keys, and explicit BEGIN.
-
-    The driver's own transaction control begins too late for a snapshot and upgrades a read to a write, which SQLite
-    refuses at once under WAL; so it is switched off, and a writing transaction takes the write lock when it begins.
-    """
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {int(busy_timeout_ms)}")
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def _on_begin(connection: Connection) -> None:
-        write = connection.get_execution_options().get(_WRITE, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-
-def _prepare_file(url: URL) -> None:
-    """Make the SQLite file's directory (0700) and the file (0600) when they are not there. Raises DataDirError."""
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
-        return
-    path = Path(str(url.database))
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise DataDirError(
-            f"The database file cannot be created: {error.strerror}",
-            where=str(path),
-            expected="a writable directory with free space",
-            remedy="choose another --data-dir, or correct its owner and mode",
-        ) from error
-
-
-def _upgrade(connection: Connection) -> None:
-    config = migration_config()
-    config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
+        command.upgrade(migration_config(connection), revision)
     except CommandError as error:
         raise DatabaseTooNewError(
             f"This database belongs to another release: {error}",
             where=connection.engine.url.render_as_string(hide_password=True),
             expected="a database that this release or an earlier one made",
-            remedy="start the newer release again, or point --data-dir at a fresh directory",
+            remedy="start the newer release again, or use a fresh data directory or database",
         ) from error
 
 
-def migration_config() -> Config:
+def head_revision() -> str:
+    """The schema revision of this release."""
+    return str(ScriptDirectory.from_config(migration_config()).get_current_head())
+
+
+def migration_config(connection: Connection | None = None) -> Config:
     """Alembic's configuration, made in code: the scripts travel inside the package."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
     return config

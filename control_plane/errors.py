@@ -33,3 +33,27 @@ class AppendOnlyError(EdgewiseError):
     """Something tried to change or delete an audit entry."""
 
     number, code = 1704, "append_only"
+
+
+class DatabaseRefusedError(ConfigError):
+    """The database server knows us not, or not well enough: password, database name, privileges, version."""
+
+    number, code = 1705, "database_refused"
+
+
+class DatabaseReadOnlyError(DatabaseUnavailableError):
+    """The database server is a replica, or was made one by a fail-over."""
+
+    number, code = 1706, "database_read_only"
+
+
+class DatabaseConflictError(DatabaseUnavailableError):
+    """Two transactions could not both be kept; nothing of this one was, and the same again may succeed."""
+
+    number, code = 1707, "database_conflict"
+
+
+class LogServerTooOldError(ConfigError):
+    """The token log's server lacks what the log's scripts need."""
+
+    number, code = 1708, "log_server_too_old"

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.factories.valkey import mortal_valkey, valkey_server
+from tests.factories.postgres import postgres_server
+from tests.factories.valkey import log_server, mortal_valkey, redis_server, valkey_server
 
-__all__ = ["mortal_valkey", "valkey_server"]
+__all__ = ["log_server", "mortal_valkey", "postgres_server", "redis_server", "valkey_server"]
 
 ID_MAX_CHARS = 24
 

