@@ -1,0 +1,1 @@
+"""Tests of a gateway's own view of itself."""

@@ -1,0 +1,1 @@
+"""Tests of seeing: nothing here needs a server but the exporter's own test."""
