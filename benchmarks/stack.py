@@ -18,6 +18,11 @@ from typing import Any
 
 import httpx
 
+from control_plane.config import DATABASE_FILE
+from edgewise.local.embedded_server import read_address
+from edgewise.local.models import find_model
+from edgewise.local.valkey import BROKER, TOKEN_LOG
+
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.1
@@ -94,6 +99,56 @@ class Stack:
                 self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()
+
+
+class Gateway:
+    """Another control plane on the log and the database of a stack, with no node of its own."""
+
+    def __init__(self, stack: Stack, port: int, data_dir: Path, options: tuple[str, ...]) -> None:
+        self.base_url = f"http://127.0.0.1:{port}"
+        self.keys = stack.keys
+        self.log = stack.data_dir / "logs" / f"gateway-{port}.log"
+        command = [sys.executable, "-m", "edgewise.cli.main", "control", "--port", str(port)]
+        command += ["--data-dir", str(data_dir), "--database-url", f"sqlite:///{stack.data_dir / DATABASE_FILE}"]
+        for tier in ("edge", "cloud"):
+            command += ["--model", str(find_model(tier).path)]
+        addresses = {"LOG": TOKEN_LOG, "BROKER": BROKER}
+        environ = os.environ | {"OMP_NUM_THREADS": "1"}
+        environ |= {f"EDGEWISE_{name}_URL": read_address(stack.data_dir, kind) for name, kind in addresses.items()}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([*command, *options], stdout=log, stderr=log, env=environ)
+
+    def wait_for_nodes(self, edge: int = 1, cloud: int = 1) -> None:
+        """Wait until it answers and knows of this many nodes. Raises RuntimeError when it ends first."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while self._nodes() != {"edge": edge, "cloud": cloud}:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the gateway does not see the nodes\n{self.log.read_text()[-3000:]}")
+            time.sleep(POLL_S)
+
+    def kill(self) -> None:
+        """SIGKILL: nobody says goodbye."""
+        self.process.kill()
+        self.process.wait()
+
+    def _nodes(self) -> dict[str, int]:
+        try:
+            found: dict[str, int] = httpx.get(f"{self.base_url}/readyz").json()["nodes"]
+        except httpx.TransportError:
+            return {}
+        return found
+
+
+@contextlib.contextmanager
+def second_gateway(stack: Stack, *options: str, data_dir: Path | None = None) -> Iterator[Gateway]:
+    """Start another gateway beside a stack (in its data directory unless another is given); yield when it knows the
+    stack's nodes, kill it at the end. Raises RuntimeError."""
+    gateway = Gateway(stack, free_port(), data_dir or stack.data_dir, options)
+    try:
+        gateway.wait_for_nodes()
+        yield gateway
+    finally:
+        gateway.kill()
 
 
 def free_port() -> int:

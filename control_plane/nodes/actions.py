@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgewise.routing.tier import Chunk, Finish, Usage
 from edgewise.wire import frames
@@ -11,12 +11,14 @@ from edgewise.wire.errors import EdgewiseError
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the registry gives a node that it let in. `policy` is the one in force, for nodes that decide."""
+    """What the registry gives a node that it let in. `policy` is the one in force, for nodes that decide;
+    `wanted_models` names models of which another version is wanted."""
 
     connection_epoch: int
     server_time_s: float
     telemetry_acked: int = 0
     policy: frames.PolicyOffer | None = None
+    wanted_models: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class AttemptEnded:
     usage: Usage | None = None
     error: EdgewiseError | None = None
     text: str = ""
+    timings: frames.AttemptTimings | None = None
 
 
 @dataclass(frozen=True, slots=True)

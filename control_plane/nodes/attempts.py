@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edgewise.generation.state import GenerationState
 from edgewise.routing.tier import Chunk, Finish, Usage
 from edgewise.wire.errors import EdgewiseError, TierError
-from edgewise.wire.frames import Tokens
+from edgewise.wire.frames import AttemptTimings, Tokens
 
 INBOX_MAX_CHARS = 1024 * 1024
 _ENDED_KEPT = 1024
@@ -104,12 +104,19 @@ class AttemptInbox:
         self._changed.set()
         return self._chars <= self._max_chars
 
-    def end(self, finish: Finish | None, usage: Usage | None, error: EdgewiseError | None, text: str = "") -> None:
+    def end(
+        self,
+        finish: Finish | None,
+        usage: Usage | None,
+        error: EdgewiseError | None,
+        text: str = "",
+        timings: AttemptTimings | None = None,
+    ) -> None:
         """Nothing more will come. `text` is what was held back; it is in one chunk with the finish."""
         self._ended = True
         self._error = error
         if finish is not None:
-            self._last = Chunk(self._next_index, (), text, finish, usage)
+            self._last = Chunk(self._next_index, (), text, finish, usage, timings)
         self._changed.set()
 
     async def next(self) -> Chunk | None:

@@ -37,6 +37,8 @@ class Registrar(Protocol):
 class NodeConnection:
     """The shell of one GatewaySession. All methods run on the event loop."""
 
+    gateway_id = ""
+
     def __init__(self, registrar: Registrar, clock: Callable[[], float], config: GatewayConfig) -> None:
         self.outbox = Outbox()
         self.gone = asyncio.Event()
@@ -152,9 +154,9 @@ class NodeConnection:
 
     # From a tier --------------------------------------------------------------------------------------------------
 
-    def start(self, attempt: str, state: GenerationState, deadline_s: float | None) -> AttemptInbox:
+    def start(self, attempt: str, state: GenerationState, deadline_s: float | None, trace: str = "") -> AttemptInbox:
         """Begin an attempt. Raises TierLostError when the node is gone, TierError when the request does not fit."""
-        actions = self._session.start(attempt, state, deadline_s)
+        actions = self._session.start(attempt, state, deadline_s, trace)
         inbox = self._inboxes[attempt] = AttemptInbox(next_index=len(state.output_ids))
         try:
             self._perform(actions)
@@ -180,9 +182,9 @@ class NodeConnection:
             case do.Deliver(attempt, chunk):
                 if not self._inboxes[attempt].deliver(chunk):
                     self._perform(self._session.give_up(attempt, TierError("The reader is too slow", where=attempt)))
-            case do.AttemptEnded(attempt, finish, usage, error, text):
+            case do.AttemptEnded(attempt, finish, usage, error, text, timings):
                 if inbox := self._inboxes.pop(attempt, None):
-                    inbox.end(finish, usage, error, text)
+                    inbox.end(finish, usage, error, text, timings)
             case do.Admit(hello):
                 self._joining = asyncio.create_task(self._join(hello))
             case do.StoreTelemetry(frame):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from control_plane.nodes.connection import NodeConnection
-from control_plane.nodes.tier import NodeTier
+from control_plane.nodes.report import NodeReport
+from edgewise.routing.tier import Tier
 from policies.facts import FACTS, FactType, FactValue, drop_stale
 
 _NUMBERS = (FactType.INT, FactType.DOUBLE)
 _OWN = ("device.id", "device.present", "device.online", "device.model_version")
 
 
-def device_facts(connection: NodeConnection | None) -> dict[str, FactValue]:
+def device_facts(connection: NodeReport | None) -> dict[str, FactValue]:
     """Facts of a device. One that is not connected is not present, and nothing else is known of it."""
     if connection is None or not connection.live:
         return {"device.present": False, "device.online": False}
@@ -22,7 +22,7 @@ def device_facts(connection: NodeConnection | None) -> dict[str, FactValue]:
     return {**fresh, **_identity(connection)}
 
 
-def cloud_facts(tiers: Sequence[NodeTier]) -> dict[str, FactValue]:
+def cloud_facts(tiers: Sequence[Tier]) -> dict[str, FactValue]:
     """Facts of the cloud workers together."""
     facts: dict[str, FactValue] = {"cloud.available": bool(tiers), "cloud.workers": len(tiers)}
     loads = [tier.load() for tier in tiers]
@@ -33,7 +33,7 @@ def cloud_facts(tiers: Sequence[NodeTier]) -> dict[str, FactValue]:
     return drop_stale(facts, dict.fromkeys(("cloud.queue_depth", "cloud.load"), min(load.age_s for load in loads)))
 
 
-def _identity(connection: NodeConnection) -> dict[str, FactValue]:
+def _identity(connection: NodeReport) -> dict[str, FactValue]:
     hello = connection.hello
     facts: dict[str, FactValue] = {
         "device.id": hello.node_id,
@@ -45,7 +45,7 @@ def _identity(connection: NodeConnection) -> dict[str, FactValue]:
     return facts
 
 
-def _told(connection: NodeConnection) -> dict[str, FactValue]:
+def _told(connection: NodeReport) -> dict[str, FactValue]:
     """What the last heartbeat says, without names and values that the facts table does not know."""
     beat = connection.heartbeat
     if beat is None:

@@ -59,6 +59,10 @@ class NodeLedgers:
         ledger.learn(stream, hello.telemetry_acked)
         return ledger
 
+    def forget(self, node_id: str) -> None:
+        """Forget a node; what it says and what is stored is learned anew when it joins again."""
+        self._known.pop(node_id, None)
+
     def forget_gone(self, connected: Container[str]) -> None:
         """Forget the nodes that are not connected and were not seen for an hour; the store still knows what it has."""
         while self._known:

@@ -11,18 +11,22 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from control_plane.accounts.keys import key_digest
 from control_plane.nodes.actions import Grant
-from control_plane.nodes.admission import Admit
+from control_plane.nodes.admission import Admission, Admit
 from control_plane.nodes.connection import NodeConnection
 from control_plane.nodes.facts import cloud_facts, device_facts
 from control_plane.nodes.ledgers import LastStored, NodeLedgers
+from control_plane.nodes.remote import NoRemoteNodes, RemoteNodes
+from control_plane.nodes.report import NodeReport
 from control_plane.nodes.session import GatewayConfig
 from control_plane.nodes.telemetry import FreshTelemetry, TelemetryLedger
-from control_plane.nodes.tier import NodeTier
+from control_plane.nodes.tier import ConnectedTier, NodeTier
 from control_plane.nodes.views import NodeView, node_view
+from control_plane.nodes.wishes import NO_WISH, NodeWish
 from edgewise.ids import new_id
 from edgewise.routing.tier import TierKind
 from edgewise.wire import frames
@@ -35,6 +39,8 @@ Epochs = Callable[[str, int], Awaitable[int]]
 """Gives (node id, last epoch that the node knows) the next connection epoch: greater than every one before."""
 StoreFresh = Callable[[FreshTelemetry], Awaitable[None]]
 """Stores records that are new; when it raises, they are not acknowledged and come again."""
+WantedModels = Callable[[frames.Hello, Admission], dict[str, str]]
+"""Gives, for a node's hello, name → version of the models of which another version is wanted."""
 
 EPOCHS_KEPT = 100_000
 
@@ -88,8 +94,13 @@ class NodeRegistry:
         config: NodesConfig | None = None,
         rng: random.Random | None = None,
         make_id: Callable[[], str] = new_id,
+        wish: Callable[[str], NodeWish] = lambda node_id: NO_WISH,
+        wanted_models: WantedModels = lambda hello, admission: {},
     ) -> None:
+        """`wish` tells what operators wish of a node, `wanted_models` which versions a node should have instead."""
         self.clock = clock
+        self._wish = wish
+        self._wanted_models = wanted_models
         self._draining_until: float | None = None
         self._admit = admit
         self._wall = wall
@@ -102,29 +113,44 @@ class NodeRegistry:
         self._nodes: dict[str, NodeConnection] = {}
         self._tiers: dict[str, NodeTier] = {}
         self._policy = policy
+        self._remote: RemoteNodes = NoRemoteNodes()
+
+    def link(self, remote: RemoteNodes) -> None:
+        """From now on, nodes of other gateways are seen too."""
+        self._remote = remote
 
     # For routing, policies and the admin API ----------------------------------------------------------------------
 
-    def tiers(self, kind: TierKind) -> list[NodeTier]:
-        """Connected nodes of a kind that have a model loaded, the least busy first."""
-        able = [tier for tier in self._tiers.values() if tier.kind == kind and tier.capabilities.models]
-        return sorted(able, key=_busy_share)
+    def tiers(self, kind: TierKind) -> list[ConnectedTier]:
+        """Nodes of a kind that have a model loaded: those connected here, then those of other gateways, the least busy
+        first in each."""
+        able = [tier for tier in self._tiers.values() if tier.kind == kind and self._usable(tier)]
+        far = [tier for tier in self._remote.tiers(kind) if tier.node_id not in self._tiers and self._usable(tier)]
+        return [*sorted(able, key=_busy_share), *sorted(far, key=_busy_share)]
+
+    def _usable(self, tier: ConnectedTier) -> bool:
+        return bool(tier.capabilities.models) and not self._wish(tier.node_id).drained
 
     def get(self, node_id: str) -> NodeTier | None:
-        """The tier of a connected node."""
+        """The tier of a node that is connected here."""
         return self._tiers.get(node_id)
+
+    def connections(self) -> list[NodeConnection]:
+        """Every node that is connected here."""
+        return list(self._nodes.values())
 
     def device_facts(self, node_id: str) -> dict[str, FactValue]:
         """Facts of a device under their dotted names; an unknown device is neither present nor online."""
-        return device_facts(self._nodes.get(node_id))
+        return device_facts(self._nodes.get(node_id) or self._remote.node(node_id))
 
     def cloud_facts(self) -> dict[str, FactValue]:
         """Facts of all cloud workers together."""
         return cloud_facts(self.tiers("cloud"))
 
     def snapshot(self) -> list[NodeView]:
-        """Every connected node, for people: by id, never with keys."""
-        return [node_view(connection) for _, connection in sorted(self._nodes.items())]
+        """Every connected node, here or at another gateway, for people: by id, never with keys."""
+        reports: dict[str, NodeReport] = {node.node_id: node for node in self._remote.nodes()} | self._nodes
+        return [node_view(report) for _, report in sorted(reports.items())]
 
     # Wishes -------------------------------------------------------------------------------------------------------
 
@@ -136,12 +162,35 @@ class NodeRegistry:
         connection.dismiss(error, reconnect_after_s=reconnect_after_s)
         return True
 
+    async def disconnect_anywhere(self, node_id: str, message: str, reconnect_after_s: float) -> bool:
+        """The same, also when another gateway has it. Raises what asking that one raises."""
+        if self.disconnect(node_id, SessionError(message), reconnect_after_s=reconnect_after_s):
+            return True
+        return await self._remote.disconnect(node_id, message, reconnect_after_s)
+
+    def supersede(self, node_id: str, epoch: int) -> None:
+        """The node is connected to another gateway by now, under this connection epoch; an older one here falls."""
+        connection = self._nodes.get(node_id)
+        if connection is not None and connection.epoch <= epoch:
+            connection.dismiss(_superseded(node_id, epoch))
+
     def disconnect_key(self, key_id: str) -> None:
         """Send away every node that came in under this key: it was revoked."""
         under = [node_id for node_id, known in self._nodes.items() if known.admission.key_id == key_id]
         error = NodeKeyError("The node's key was revoked", remedy="ask an operator for a new node key")
         for node_id in under:
             self.disconnect(node_id, error)
+
+    def disconnect_secret(self, key_id: str, digest: str) -> None:
+        """Send away the nodes of a key that said hello with a secret that has ended; the key itself lives on."""
+        error = NodeKeyError("The node's key was rotated", remedy="give the node the key's new secret")
+        for node_id, known in tuple(self._nodes.items()):
+            if known.admission.key_id == key_id and key_digest(known.hello.key) == digest:
+                self.disconnect(node_id, error)
+
+    def forget(self, node_id: str) -> None:
+        """Forget what is remembered of a node that is not connected."""
+        self._ledgers.forget(node_id)
 
     def offer_policy(self, digest: str, text: str) -> None:
         """Offer a policy to every edge node now; those that join later get the one in force then."""
@@ -162,7 +211,7 @@ class NodeRegistry:
         """Have a node run a command; returns its detail. Raises NotFoundError, SessionError, RemoteError."""
         connection = self._nodes.get(node_id)
         if connection is None:
-            raise NotFoundError(f"Node {node_id} is not connected", remedy="list the nodes at /admin/v1/nodes")
+            raise NotFoundError(f"Node {node_id} is not connected", remedy="list the nodes: `edgewise nodes list` or /admin/v1/nodes")
         command_id = self._make_id()
         key = idempotency_key or command_id
         command = frames.Command(id=command_id, idempotency_key=key, name=name, body=body or {}, deadline_s=deadline_s)
@@ -210,11 +259,17 @@ class NodeRegistry:
         if older is not None:
             older.dismiss(_superseded(hello.node_id, epoch))
         grant = Grant(epoch, self._wall(), ledger.acked(hello.telemetry_stream), self._offer(hello))
+        grant = replace(grant, wanted_models=self._wanted_models(hello, admission))
         connection.admit(admission, grant)
         if connection.live:
             self._nodes[hello.node_id] = connection
             deadline_s = self._config.attempt_deadline_s
-            self._tiers[hello.node_id] = NodeTier(connection, attempt_deadline_s=deadline_s)
+            self._tiers[hello.node_id] = NodeTier(
+                connection,
+                attempt_deadline_s=deadline_s,
+                drained=lambda node_id=hello.node_id: self._wish(node_id).drained,  # type: ignore[misc]
+            )
+            self._remote.local_changed()
 
     async def store(self, connection: NodeConnection, frame: frames.Telemetry) -> int:
         """Store what is new, one batch of a node at a time; returns how far the stream is stored."""
@@ -246,9 +301,10 @@ class NodeRegistry:
             del self._nodes[node_id]
             del self._tiers[node_id]
             self._ledgers.seen(node_id)
+            self._remote.local_changed()
 
 
-def _busy_share(tier: NodeTier) -> tuple[float, str]:
+def _busy_share(tier: ConnectedTier) -> tuple[float, str]:
     load = tier.load()
     return (load.running + load.queued) / load.slots, tier.name
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal
 
 import msgspec
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from control_plane.nodes.views import NodeView
+from control_plane.nodes.wishes import NO_WISH, NodeWish, effective_labels
 from policies.facts import FactValue
 
 
@@ -40,8 +43,59 @@ class NodePolicy(BaseModel):
     error: str | None
 
 
+LabelName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+LabelValue = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class Labels(BaseModel):
+    """Labels that override the node's own; an empty value takes a label of the node away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    labels: Annotated[dict[LabelName, LabelValue], Field(max_length=32)]
+
+
+class WishView(BaseModel):
+    """What operators wish of a node, connected or not."""
+
+    drained: bool
+    labels: dict[str, str]
+    changed_at: datetime | None
+    changed_by: str
+
+    @classmethod
+    def of(cls, wish: NodeWish) -> WishView:
+        """The shape of a wish."""
+        return cls(
+            drained=wish.drained, labels=dict(wish.labels), changed_at=wish.changed_at, changed_by=wish.changed_by
+        )
+
+
+class AwayNode(BaseModel):
+    """A node that is not connected and of which operators wish something."""
+
+    node_id: str
+    wish: WishView
+
+    @classmethod
+    def of(cls, node_id: str, wish: NodeWish) -> AwayNode:
+        """The shape of a wish for a node that is away."""
+        return cls(node_id=node_id, wish=WishView.of(wish))
+
+
+class Forgotten(BaseModel):
+    """What went with a node."""
+
+    node_id: str
+    telemetry_records: int
+
+
 class NodeSummary(BaseModel):
-    """A connected node as of now; ages in seconds. `key_id` names its key."""
+    """A connected node as of now; ages in seconds. `key_id` names its key.
+
+    `labels` are those in force: the node's own, overridden by the operators' (`wish.labels`). `wanted_models` names the
+    models of which another version is wanted than the one loaded.
+    """
 
     node_id: str
     kind: Literal["edge", "cloud"]
@@ -58,18 +112,27 @@ class NodeSummary(BaseModel):
     open_attempts: int
     facts: dict[str, FactValue]
     policy: NodePolicy | None
+    gateway: str = ""
+    """The gateway that it is connected to; empty for the one that answers."""
+    wish: WishView
+    wanted_models: dict[str, str]
 
     @classmethod
-    def of(cls, node: NodeView) -> NodeSummary:
+    def of(cls, node: NodeView, wish: NodeWish = NO_WISH, wanted: Mapping[str, str] | None = None) -> NodeSummary:
         """The shape of one node of the registry's snapshot."""
         status = node.policy
         policy = {"digest": status.digest, "applied": status.applied, "error": None} if status else None
         if policy and status and status.error:
             policy["error"] = status.error.message
-        return cls.model_validate(msgspec.to_builtins(msgspec.structs.replace(node, policy=None)) | {"policy": policy})
+        labels = effective_labels(node.labels, wish)
+        plain = msgspec.to_builtins(msgspec.structs.replace(node, policy=None, labels=labels))
+        return cls.model_validate(
+            plain | {"policy": policy, "wish": WishView.of(wish), "wanted_models": dict(wanted or {})}
+        )
 
 
 class NodeList(BaseModel):
-    """Every node that is connected to this gateway."""
+    """Every node that is connected to this gateway or another one of this token log."""
 
     items: list[NodeSummary]
+    away: list[AwayNode] = []

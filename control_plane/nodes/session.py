@@ -108,6 +108,7 @@ class GatewaySession:
             server_time_s=grant.server_time_s,
             policy_digest=grant.policy.digest if grant.policy else "",
             telemetry_acked=grant.telemetry_acked,
+            wanted_models=grant.wanted_models,
         )
         offers = self.offer_policy(grant.policy) if grant.policy else []
         return [Send(welcome), *offers]
@@ -140,13 +141,16 @@ class GatewaySession:
 
     # What the gateway wants ---------------------------------------------------------------------------------------
 
-    def start(self, attempt: str, state: GenerationState, deadline_s: float | None = None) -> list[Action]:
-        """Begin an attempt on the node. Raises TierLostError when it is not connected, TierError for a used id."""
+    def start(
+        self, attempt: str, state: GenerationState, deadline_s: float | None = None, trace: str = ""
+    ) -> list[Action]:
+        """Begin an attempt on the node, under this traceparent. Raises TierLostError when it is not connected,
+        TierError for a used id."""
         if self.phase != "live":
             raise TierLostError("The node is not connected", where=self.name)
         self._attempts.open(attempt, state)
         raw = msgspec.Raw(_state_encoder.encode(state))
-        return [Send(frames.Generate(attempt=attempt, state=raw, deadline_s=deadline_s))]
+        return [Send(frames.Generate(attempt=attempt, state=raw, deadline_s=deadline_s, trace=trace))]
 
     def cancel(self, attempt: str) -> list[Action]:
         """Stop an attempt; an unknown or ended one is nothing to do."""
@@ -203,7 +207,9 @@ class GatewaySession:
                 return self._on_tokens(frame)
             case frames.Finished(attempt=attempt, finish=finish):
                 usage = frame.usage and Usage(frame.usage.prompt_tokens, frame.usage.completion_tokens)
-                ended = AttemptEnded(attempt, finish=finish, usage=usage or None, text=frame.text)
+                ended = AttemptEnded(
+                    attempt, finish=finish, usage=usage or None, text=frame.text, timings=frame.timings
+                )
                 return [ended] if self._attempts.end(attempt) else []
             case frames.Failed(attempt=attempt, error=error):
                 failed = AttemptEnded(attempt, error=tier_error(error))

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Protocol
 
 from control_plane.nodes.connection import NodeConnection
+from control_plane.nodes.report import node_load
 from edgewise.generation.state import GenerationState
-from edgewise.routing.tier import Capabilities, Chunk, Load, TierKind
+from edgewise.observability.context import outgoing_traceparent
+from edgewise.routing.tier import Capabilities, Chunk, Load, Tier, TierKind
+from edgewise.wire.errors import TierRefusedError
 from edgewise.wire.frames import Hello
+
+
+class ConnectedTier(Tier, Protocol):
+    """A node as a tier, connected here (NodeTier) or to another gateway (control_plane.gateways.relay.RelayTier)."""
+
+    @property
+    def node_id(self) -> str: ...
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
 
 
 class NodeTier:
     """Sends Generate and yields what comes back. Raises TierLostError when the link drops or the node goes silent,
     TierRefusedError and other TierErrors as the node reported them."""
 
-    def __init__(self, connection: NodeConnection, *, attempt_deadline_s: float | None = None) -> None:
+    def __init__(
+        self,
+        connection: NodeConnection,
+        *,
+        attempt_deadline_s: float | None = None,
+        drained: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`drained` says whether new work is kept away from the node at this moment."""
         hello = connection.hello
         self.node_id = hello.node_id
         self.tenant = connection.admission.tenant
@@ -24,14 +46,22 @@ class NodeTier:
         self.capabilities = node_capabilities(hello)
         self._connection = connection
         self._attempt_deadline_s = attempt_deadline_s
+        self._drained = drained
 
     @property
     def connection_epoch(self) -> int:
         """The epoch of the connection that this tier lives on."""
         return self._connection.epoch
 
+    @property
+    def open_attempts(self) -> int:
+        """Attempts that this gateway has under way on the node."""
+        return self._connection.open_attempts
+
     async def generate(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
-        inbox = self._connection.start(attempt, state, self._attempt_deadline_s)
+        if self._drained():
+            raise TierRefusedError(f"Node {self.node_id} is drained", remedy="ask an operator to take the drain back")
+        inbox = self._connection.start(attempt, state, self._attempt_deadline_s, outgoing_traceparent())
         try:
             while (chunk := await inbox.next()) is not None:
                 yield chunk
@@ -45,17 +75,7 @@ class NodeTier:
 
     def load(self) -> Load:
         """The last heartbeat's figures; attempts begun here since then count at once."""
-        beat = self._connection.heartbeat
-        if beat is None:
-            return Load(running=self._connection.open_attempts, age_s=self._connection.heartbeat_age_s)
-        told = beat.load
-        return Load(
-            running=max(told.running, self._connection.open_attempts - told.queued),
-            queued=told.queued,
-            slots=max(1, told.slots),
-            tokens_per_s=told.tokens_per_s,
-            age_s=self._connection.heartbeat_age_s,
-        )
+        return node_load(self._connection, self._connection.open_attempts)
 
 
 def node_capabilities(hello: Hello) -> Capabilities:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from control_plane.nodes.connection import NodeConnection
 from control_plane.nodes.facts import device_facts
+from control_plane.nodes.report import NodeReport
 from edgewise.wire.frames import LoadReport, ModelOffer, NodeKind, PolicyStatus
 from policies.facts import FactValue
 
@@ -28,9 +28,11 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     open_attempts: int
     facts: dict[str, FactValue]
     policy: PolicyStatus | None
+    gateway: str = ""
+    """The gateway that it is connected to; empty for the one that shows this."""
 
 
-def node_view(connection: NodeConnection) -> NodeView:
+def node_view(connection: NodeReport) -> NodeView:
     """The view of one live connection."""
     hello = connection.hello
     return NodeView(
@@ -49,4 +51,5 @@ def node_view(connection: NodeConnection) -> NodeView:
         open_attempts=connection.open_attempts,
         facts=device_facts(connection) if hello.kind == "edge" else {},
         policy=connection.policy_status,
+        gateway=connection.gateway_id,
     )

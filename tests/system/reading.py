@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
-from benchmarks.stack import Stack
 from edgewise.dialects.sse import SseParser
 
 ENDLESS: dict[str, Any] = {"logit_bias": {"1": -100}}
 """Forbids the end token, so that an answer lasts until max_tokens whatever the model would say."""
+
+
+class Asked(Protocol):
+    """A gateway to talk to: where it is, and the first keys by role."""
+
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def keys(self) -> dict[str, str]: ...
 
 
 @dataclass
@@ -50,7 +58,7 @@ class Reading:
         return [chunk["error"] for chunk in self.chunks if "error" in chunk]
 
 
-def ask(stack: Stack, on_chunk: Callable[[Reading], None] = lambda _: None, **fields: Any) -> Reading:
+def ask(stack: Asked, on_chunk: Callable[[Reading], None] = lambda _: None, **fields: Any) -> Reading:
     """Ask the control plane with the app key and read to the end, calling `on_chunk` after every event."""
     body = {"model": "edgewise", "messages": [{"role": "user", "content": "Count from 1 to 30."}], "stream": True}
     headers = {"authorization": f"Bearer {stack.keys['app']}"}
@@ -60,7 +68,7 @@ def ask(stack: Stack, on_chunk: Callable[[Reading], None] = lambda _: None, **fi
         return read_events(response, on_chunk)
 
 
-def replay(stack: Stack, sid: str, after: str = "") -> Reading:
+def replay(stack: Asked, sid: str, after: str = "") -> Reading:
     """Read a stream again."""
     headers = {"authorization": f"Bearer {stack.keys['app']}"} | ({"last-event-id": after} if after else {})
     with httpx.stream("GET", f"{stack.base_url}/v1/streams/{sid}", headers=headers, timeout=60) as response:
