@@ -31,6 +31,7 @@ SETTINGS = SettingsTable(
         "threads": settings.count("--threads"),
         "slots": settings.count("--slots"),
         "max_queue": settings.count(),
+        "prefix_cache_mb": Setting("MiB, 0 or more", int, lambda mib: mib >= 0),
         "throttle_tokens_per_s": settings.tokens_per_s("--throttle"),
         "sample_interval_s": settings.seconds(),
     },
@@ -44,6 +45,7 @@ class WorkerConfig:
     url: the control plane (`http://host:8080` or `ws://…`). key_file stands over key, and is keys.json or one node key.
     device: cpu, cuda or cuda:<n>. precision: float32 or bfloat16; empty chooses float32 on cpu, bfloat16 elsewhere.
     threads: None chooses 1 on up to two cores, else half of them. throttle_tokens_per_s: per answer; None is no limit.
+    prefix_cache_mb: MiB of prompt beginnings that are kept for prompts to come; 0 keeps none.
     """
 
     url: str
@@ -57,6 +59,7 @@ class WorkerConfig:
     threads: int | None = None
     slots: int = 8
     max_queue: int = 64
+    prefix_cache_mb: int = 64
     throttle_tokens_per_s: float | None = None
     sample_interval_s: float = 10.0
 
@@ -92,4 +95,10 @@ class WorkerConfig:
         precision: Precision = "float32" if self.device == "cpu" else "bfloat16"
         if self.precision in ("float32", "bfloat16"):
             precision = "bfloat16" if self.precision == "bfloat16" else "float32"
-        return EngineOptions(device=self.device, precision=precision, slots=self.slots, max_queue=self.max_queue)
+        return EngineOptions(
+            device=self.device,
+            precision=precision,
+            slots=self.slots,
+            max_queue=self.max_queue,
+            prefix_cache_mb=self.prefix_cache_mb,
+        )

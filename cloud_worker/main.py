@@ -22,6 +22,8 @@ from edgewise.node.driver import EngineDriver
 from edgewise.node.engine_thread import given_up_error
 from edgewise.node.link import LinkConfig, NodeLink
 from edgewise.node.telemetry import MemoryTelemetry
+from edgewise.observability.config import observing
+from edgewise.observability.observer import Observer
 from edgewise.settings import make_data_dir
 from edgewise.signals import stop_signals
 
@@ -37,10 +39,11 @@ async def run_worker(config: WorkerConfig) -> None:
     """
     make_data_dir(config.data_dir)
     key = config.node_key
-    with stop_signals() as stop:
+    with stop_signals() as stop, observing("worker", config.name, config.data_dir) as observer:
         engine, tokenizer = await asyncio.to_thread(load_model, config)
         async with _driving(config, engine, tokenizer) as driver:
-            link, telemetry = new_link(config, key, engine, driver)
+            observer.gauge("edgewise.queue.depth").watch(lambda: {("cloud",): float(driver.load().queued)})
+            link, telemetry = new_link(config, key, engine, driver, observer)
             sampler = WorkerSampler(driver.load, telemetry.add, interval_s=config.sample_interval_s, now=time.time)
             logger.info("cloud worker %s ready with %s on %s", config.name, engine.manifest.name, config.device)
             await serve(link, sampler, driver, stop)
@@ -53,12 +56,12 @@ def load_model(config: WorkerConfig) -> tuple[TorchEngine, ChatTokenizer]:
 
 
 def new_link(
-    config: WorkerConfig, key: str, engine: TorchEngine, driver: EngineDriver
+    config: WorkerConfig, key: str, engine: TorchEngine, driver: EngineDriver, observer: Observer | None = None
 ) -> tuple[NodeLink, MemoryTelemetry]:
     """The session with the control plane and the telemetry that it carries."""
     telemetry = MemoryTelemetry(new_id())
     link = LinkConfig(url=config.url, key=key, node_id=config.name, kind="cloud", agent_version=__version__)
-    return NodeLink(link, driver, [engine.manifest], telemetry), telemetry
+    return NodeLink(link, driver, [engine.manifest], telemetry, observer=observer), telemetry
 
 
 @asynccontextmanager

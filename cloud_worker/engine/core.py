@@ -17,6 +17,7 @@ from torch import Tensor
 from cloud_worker.engine import sampler
 from cloud_worker.engine.models.qwen2 import KVCache, Qwen2
 from cloud_worker.engine.numerics import EngineOptions, numerics_id
+from cloud_worker.engine.prefixes import PrefixCache
 from cloud_worker.engine.sequence import Row, RowCache, Sequence
 from edgewise.generation.sampling import LogitsError, check_sampling, next_token
 from edgewise.generation.state import GenerationState
@@ -53,6 +54,10 @@ class TorchEngine:
         self._spare = KVCache(model.config, 1, self.options.dtype, self.options.device)
         self._prompt_tokens = self._output_tokens = 0
         self._tokens_per_s = 0.0
+        self._prefixes = PrefixCache(self.options.chunk_tokens, self.options.prefix_cache_mb * 2**20)
+        self.reused_tokens = 0
+        """Prompt tokens that were not read again."""
+        self._admitted: tuple[str, ...] = ()
 
     @property
     def manifest(self) -> Manifest:
@@ -107,7 +112,8 @@ class TorchEngine:
             prompt_tokens=self._prompt_tokens,
             output_tokens=self._output_tokens,
             tokens_per_s=self._tokens_per_s,
-            kv_bytes=sum(sequence.kv_bytes for sequence in self._sequences.values()),
+            kv_bytes=sum(each.kv_bytes for each in self._sequences.values()) + self._prefixes.size_bytes,
+            admitted=self._admitted,
         )
 
     def _admit(self) -> list[StepOutput]:
@@ -115,8 +121,12 @@ class TorchEngine:
         over = [self._end(sequence, "length") for sequence in list(self._sequences.values()) if sequence.over]
         free = self.options.slots - sum(sequence.admitted for sequence in self._sequences.values())
         waiting = (sequence for sequence in self._sequences.values() if not sequence.admitted)
-        for sequence in islice(waiting, free):
+        admitted = list(islice(waiting, free))
+        for sequence in admitted:
             sequence.admit(self._model.config, self.options.dtype, self.options.device)
+            sequence.prefilled = self._prefixes.fill(sequence.state.prompt_ids, sequence.cache)
+            self.reused_tokens += sequence.prefilled
+        self._admitted = tuple(sequence.attempt for sequence in admitted)
         return over
 
     def _prefill(self, sequence: Sequence) -> list[StepOutput]:
@@ -126,7 +136,10 @@ class TorchEngine:
         hidden = self._model.hidden(self._tensor(ids)[None], positions, [sequence.cache])
         sequence.prefilled += len(ids)
         self._prompt_tokens += len(ids)
-        if sequence.in_prefill or sequence.state.output_ids:
+        if sequence.in_prefill:
+            return []
+        self._prefixes.keep(sequence.state.prompt_ids, sequence.cache)
+        if sequence.state.output_ids:
             return []
         return [self._sample(sequence, self._logits(hidden[:, -1])[0])]
 

@@ -26,7 +26,8 @@ class EngineOptions:
     """How a TorchEngine computes and how much it takes on.
 
     `chunk_tokens` is the grid on which prompts are prefilled, `max_rows` the most decode rows of one step (replayed
-    tokens included); `slots` sequences run at once and `max_queue` more wait.
+    tokens included); `slots` sequences run at once, `max_queue` more wait. `prefix_cache_mb` MiB of the beginnings of
+    prompts are kept for prompts to come.
     """
 
     device: str = "cpu"
@@ -35,6 +36,7 @@ class EngineOptions:
     max_queue: int = 64
     chunk_tokens: int = 128
     max_rows: int = 64
+    prefix_cache_mb: int = 64
 
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "bfloat16"):
@@ -43,7 +45,7 @@ class EngineOptions:
             )
         if not 1 <= self.slots <= self.max_rows:
             raise ConfigError(f"{self.slots} slots do not fit", where="slots", expected=f"1..{self.max_rows}")
-        if self.max_rows % CPU_ROW_MULTIPLE or self.chunk_tokens < 1 or self.max_queue < 0:
+        if self.max_rows % CPU_ROW_MULTIPLE or self.chunk_tokens < 1 or min(self.max_queue, self.prefix_cache_mb) < 0:
             raise ConfigError("The engine's sizes do not fit together", where="max_rows, chunk_tokens, max_queue")
 
     @property

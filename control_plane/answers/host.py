@@ -8,18 +8,21 @@ from typing import Any
 
 from control_plane.accounts.keyring import KeyRing
 from control_plane.answers.families import FAMILY_NAME, find_family
+from control_plane.answers.wishes import NoWishes, OperatorWishes
 from control_plane.audit.service import utc_now
+from control_plane.caches.popular import PopularPrompts
 from control_plane.decisions.recorder import DecisionRecorder
 from control_plane.decisions.records import Decided, Finished, status_of
 from control_plane.nodes.registry import NodeRegistry
-from control_plane.nodes.tier import NodeTier
+from control_plane.nodes.tier import ConnectedTier
 from control_plane.policy_admin.service import PolicyStore
+from control_plane.usage.answers import AnswerMeter, NoMeter
 from edgewise.api.host import Admission, Caller, Facts, Family
 from edgewise.dialects.chat import ChatRequest
 from edgewise.routing.plan import TierSource
 from edgewise.routing.runner import Outcome
 from edgewise.routing.tier import Tier, TierKind
-from edgewise.wire.errors import ForbiddenError
+from edgewise.wire.errors import ForbiddenError, RateState
 from policies import Decision
 
 
@@ -38,9 +41,15 @@ class ControlHost:
         families: Mapping[str, Family],
         upstreams: Sequence[Tier],
         on_ended: Callable[[str], None],
+        wishes: OperatorWishes | None = None,
+        meter: AnswerMeter | None = None,
+        popular: PopularPrompts | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         """`on_ended(sid)` is told of every stream that ended, so that it can be sealed."""
+        self._wishes = wishes or NoWishes()
+        self._meter: AnswerMeter = meter or NoMeter()
+        self._popular = popular or PopularPrompts()
         self._keyring = keyring
         self._registry = registry
         self._policies = policies
@@ -63,6 +72,7 @@ class ControlHost:
 
     def facts(self, caller: Caller, request: ChatRequest) -> dict[str, Any]:
         self._require_binding(caller, request.edgewise.device)
+        self._popular.note(caller.tenant, request.model, request.messages)
         device = self._device(caller, request.edgewise.device)
         facts: dict[str, Any] = {"device.present": bool(device)} | self._registry.cloud_facts()
         if device:
@@ -79,21 +89,23 @@ class ControlHost:
         wanted = None if model == FAMILY_NAME else model
 
         def source(kind: TierKind) -> list[Tier]:
-            found = self._edge(caller, self._device(caller, device)) if kind == "edge" else self._cloud()
+            found = self._edge(caller, self._device(caller, device)) if kind == "edge" else self._cloud(caller)
             return [tier for tier in found if wanted is None or wanted in tier.capabilities.models]
 
         return source
 
-    def _edge(self, caller: Caller, device: str) -> list[NodeTier]:
+    def _edge(self, caller: Caller, device: str) -> list[ConnectedTier]:
         return [tier for tier in self._devices(caller) if tier.node_id == device]
 
-    def _devices(self, caller: Caller) -> list[NodeTier]:
-        """Devices of the caller's own tenant; those of others do not exist for it."""
-        return [tier for tier in self._registry.tiers("edge") if tier.tenant == caller.tenant]
+    def _devices(self, caller: Caller) -> Sequence[ConnectedTier]:
+        """Devices of the caller's own tenant, those with the wanted model version first; those of others do not exist
+        for it."""
+        own = [tier for tier in self._registry.tiers("edge") if tier.tenant == caller.tenant]
+        return self._wishes.prefer(own, caller.tenant)
 
-    def _cloud(self) -> list[Tier]:
-        """Workers first, the least busy of them first; foreign engines after them."""
-        return [*self._registry.tiers("cloud"), *self._upstreams]
+    def _cloud(self, caller: Caller) -> list[Tier]:
+        """Workers first, those with the wanted model version and the least busy first; foreign engines after them."""
+        return [*self._wishes.prefer(self._registry.tiers("cloud"), caller.tenant), *self._upstreams]
 
     def _require_binding(self, caller: Caller, wanted: str) -> None:
         if caller.device and wanted not in ("", caller.device):
@@ -113,11 +125,21 @@ class ControlHost:
         devices = self._devices(caller)
         if named := wanted or caller.device:
             return named if any(tier.node_id == named for tier in devices) else ""
-        shared = [tier for tier in devices if tier.labels.get("shared") == "true"]
+        shared = [tier for tier in devices if self._wishes.labels(tier.node_id, tier.labels).get("shared") == "true"]
         return shared[0].node_id if shared else ""  # the registry lists the least busy first
+
+    async def reserve(self, caller: Caller, sid: str, prompt_tokens: int, max_tokens: int) -> None:
+        await self._meter.reserve(caller, sid, prompt_tokens, max_tokens)
+
+    def release(self, sid: str) -> None:
+        self._meter.release(sid)
+
+    def rate(self, sid: str) -> RateState | None:
+        return self._meter.rate(sid)
 
     def decided(self, admission: Admission) -> None:
         decision, caller = admission.decision, admission.caller
+        self._meter.admitted(admission.sid, caller, admission.model)
         self._recorder.decided(
             Decided(
                 stream_id=admission.sid,
@@ -150,6 +172,8 @@ class ControlHost:
                 waste_tokens=timings.waste_tokens,
                 first_token_s=timings.first_token_s or None,
                 total_s=timings.total_s or None,
+                timings_s={point: round(seconds, 6) for point, seconds in outcome.points.items()},
             )
         )
+        self._meter.finished(sid, outcome)
         self._on_ended(sid)

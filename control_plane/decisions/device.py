@@ -19,6 +19,7 @@ from control_plane.decisions.batch import write_batch
 from control_plane.decisions.records import Decided, Event, Finished, status_of
 from control_plane.decisions.repository import DecisionRepository
 from edgewise.ids import is_id
+from edgewise.observability.names import POINTS
 from edgewise.wire.frames import Scalar
 from policies.facts import without_text
 
@@ -58,6 +59,17 @@ class _Answer(msgspec.Struct, frozen=True):
     waste_tokens: Count = 0
     first_token_s: Seconds = 0.0
     total_s: Seconds = 0.0
+    network_s: Seconds | None = None
+    queue_s: Seconds | None = None
+    tokenization_s: Seconds | None = None
+    model_s: Seconds | None = None
+    postprocessing_s: Seconds | None = None
+
+    @property
+    def points(self) -> dict[str, float]:
+        """The five latency points, as far as the device told them."""
+        told = {point: getattr(self, f"{point}_s") for point in POINTS}
+        return {point: seconds for point, seconds in told.items() if seconds is not None}
 
 
 def device_event(by: Reporter, at: datetime, kind: str, values: Mapping[str, Scalar]) -> Event | None:
@@ -105,6 +117,7 @@ def _finished(by: Reporter, at: datetime, values: Mapping[str, Scalar]) -> Finis
         waste_tokens=told.waste_tokens,
         first_token_s=told.first_token_s or None,
         total_s=told.total_s or None,
+        timings_s=told.points,
     )
 
 

@@ -12,5 +12,5 @@ class DecisionNotFoundError(NotFoundError):
         super().__init__(
             f"No decision is recorded for stream {stream_id[:40]}",
             expected="a stream id, or the id of a chat completion",
-            remedy="list the decisions at /admin/v1/decisions",
+            remedy="list the decisions: `edgewise decisions list` or /admin/v1/decisions",
         )

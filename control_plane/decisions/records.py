@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -56,6 +58,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
 
 Event = Decided | Finished
 
+_SCALARS = (bool, int, float, str)
 _STATUS: dict[str, DecisionStatus] = {"cancelled": "cancelled", "fenced": "cancelled", "error": "failed"}
 
 
@@ -72,7 +75,7 @@ def decided_values(event: Decided) -> dict[str, Any]:
         "tenant": clip(event.tenant, 64),
         "key_id": clip(event.key_id, 64),
         "origin": clip(event.origin, 64),
-        "facts": {name: _storable(value) for name, value in without_text(event.facts).items()},
+        "facts": _recorded_facts(event.facts),
         "mode": clip(event.mode, 32),
         "rule": clip(event.rule, 160),
         "reason": clip(event.reason, 500),
@@ -96,12 +99,21 @@ def finished_values(event: Finished) -> dict[str, Any]:
         "waste_tokens": event.waste_tokens,
         "first_token_s": event.first_token_s,
         "total_s": event.total_s,
-        "timings_s": dict(event.timings_s),
     }
+    if event.timings_s:  # who stopped another gateway's answer knows neither these nor the tier
+        values["timings_s"] = dict(event.timings_s)
     if event.tier:
         values["last_tier"] = clip(event.tier, 80)
     return values
 
 
-def _storable(value: FactValue) -> FactValue:
-    return clip(value, NAME_MAX_CHARS) if isinstance(value, str) else value
+def _recorded_facts(facts: Mapping[str, object]) -> dict[str, FactValue]:
+    known = ((name, _recorded(name, value)) for name, value in facts.items() if isinstance(value, _SCALARS))
+    return {name: kept for name, kept in known if kept is not None}
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _recorded(name: str, value: FactValue) -> FactValue | None:
+    """What is stored of one fact; None for nothing. Most facts of most requests were seen before."""
+    kept = without_text({name: value}).get(name)
+    return clip(kept, NAME_MAX_CHARS) if isinstance(kept, str) else kept

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Text, cast, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from control_plane.decisions.tables import DecisionRow, SealedStreamRow
 
+Grouping = Literal["mode", "rule", "tier", "status", "model", "origin"]
+Timing = Literal["first_token_s", "total_s"]
+GROUPS_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRow:
+    """What a replay reads of a decision; `facts` is JSON."""
+
+    stream_id: str
+    facts: str
+    mode: str
+    rule: str
+    policy_digest: str
+
 
 @dataclass(frozen=True)
 class DecisionFilter:
-    """Which decisions to list; None means any. `tier` matches the tier chosen first or the one that spoke last."""
+    """Which decisions to list; None means any. `tier` matches the tier chosen first or the one that spoke last;
+    `policy_digest` matches its beginning too."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -25,6 +42,15 @@ class DecisionFilter:
     stream_id: str | None = None
     origin: str | None = None
     status: str | None = None
+    key_id: str | None = None
+    mode: str | None = None
+    model: str | None = None
+    policy_digest: str | None = None
+    min_first_token_s: float | None = None
+    min_total_s: float | None = None
+
+
+_DECISIONS = DecisionRow.metadata.tables[DecisionRow.__tablename__]
 
 
 class DecisionRepository:
@@ -44,9 +70,12 @@ class DecisionRepository:
         return set((await self._session.scalars(query)).all())
 
     async def insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """New rows, one statement per set of columns."""
-        if rows:
-            await self._session.execute(insert(DecisionRow), [dict(row) for row in rows])
+        """New rows, one statement per set of columns; plain rows, since objects would cost ten times as much."""
+        alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for row in rows:
+            alike.setdefault(tuple(row), []).append(dict(row))
+        for together in alike.values():
+            await self._session.execute(insert(_DECISIONS), together)
 
     async def update(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Change known rows by their stream_id, one statement per set of columns."""
@@ -59,25 +88,84 @@ class DecisionRepository:
 
     async def page(self, wanted: DecisionFilter, *, before_id: str | None, limit: int) -> Sequence[DecisionRow]:
         """Up to `limit` decisions with an id below `before_id`, newest first."""
-        query = select(DecisionRow).order_by(DecisionRow.stream_id.desc()).limit(limit)
+        query = select(DecisionRow).where(*_conditions(wanted)).order_by(DecisionRow.stream_id.desc()).limit(limit)
         if before_id is not None:
             query = query.where(DecisionRow.stream_id < before_id)
-        if wanted.since is not None:
-            query = query.where(DecisionRow.at >= wanted.since)
-        if wanted.until is not None:
-            query = query.where(DecisionRow.at < wanted.until)
-        if wanted.tier is not None:
-            query = query.where(or_(DecisionRow.tier == wanted.tier, DecisionRow.last_tier == wanted.tier))
+        return (await self._session.scalars(query)).all()
+
+    async def of(self, stream_ids: Collection[str]) -> Sequence[DecisionRow]:
+        """The decisions of these streams, in no order."""
+        return (await self._session.scalars(select(DecisionRow).where(DecisionRow.stream_id.in_(stream_ids)))).all()
+
+    async def recorded(self, wanted: DecisionFilter, *, before_id: str | None, limit: int) -> Sequence[RecordedRow]:
+        """As `page`, but only what a replay reads; the facts stay JSON text."""
+        columns = (
+            DecisionRow.stream_id,
+            cast(DecisionRow.facts, Text),
+            DecisionRow.mode,
+            DecisionRow.rule,
+            DecisionRow.policy_digest,
+        )
+        query = select(*columns).where(*_conditions(wanted)).order_by(DecisionRow.stream_id.desc()).limit(limit)
+        if before_id is not None:
+            query = query.where(DecisionRow.stream_id < before_id)
+        return [RecordedRow(*row) for row in (await self._session.execute(query)).all()]
+
+    # Summaries ----------------------------------------------------------------------------------------------------
+
+    async def counts(self, wanted: DecisionFilter, column: Grouping) -> dict[str, int]:
+        """How many decisions have each value of a column, the most frequent first."""
+        spoke = func.coalesce(DecisionRow.last_tier, DecisionRow.tier)
+        by = spoke if column == "tier" else getattr(DecisionRow, column)
+        number = func.count()
+        query = (
+            select(by, number).where(*_conditions(wanted)).group_by(by).order_by(number.desc(), by).limit(GROUPS_MAX)
+        )
+        return {str(value): count for value, count in (await self._session.execute(query)).all()}
+
+    async def quantiles(
+        self, wanted: DecisionFilter, column: Timing, shares: Sequence[float]
+    ) -> tuple[int, list[float | None]]:
+        """How many decisions have this timing, and its nearest-rank quantiles in seconds (None for none at all)."""
+        value = DecisionRow.first_token_s if column == "first_token_s" else DecisionRow.total_s
+        conditions = (*_conditions(wanted), value.is_not(None))
+        count = await self._session.scalar(select(func.count()).select_from(DecisionRow).where(*conditions)) or 0
+        found: list[float | None] = []
+        for share in shares:
+            rank = max(0, math.ceil(share * count) - 1)
+            query = select(value).where(*conditions).order_by(value).offset(rank).limit(1)
+            found.append(await self._session.scalar(query) if count else None)
+        return count, found
+
+
+def _conditions(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = [
+        column == value
         for column, value in (
             (DecisionRow.rule, wanted.rule),
             (DecisionRow.tenant, wanted.tenant),
             (DecisionRow.stream_id, wanted.stream_id),
             (DecisionRow.origin, wanted.origin),
             (DecisionRow.status, wanted.status),
-        ):
-            if value is not None:
-                query = query.where(column == value)
-        return (await self._session.scalars(query)).all()
+            (DecisionRow.key_id, wanted.key_id),
+            (DecisionRow.mode, wanted.mode),
+            (DecisionRow.model, wanted.model),
+        )
+        if value is not None
+    ]
+    if wanted.since is not None:
+        found.append(DecisionRow.at >= wanted.since)
+    if wanted.until is not None:
+        found.append(DecisionRow.at < wanted.until)
+    if wanted.tier is not None:
+        found.append(or_(DecisionRow.tier == wanted.tier, DecisionRow.last_tier == wanted.tier))
+    if wanted.policy_digest is not None:
+        found.append(DecisionRow.policy_digest.startswith(wanted.policy_digest, autoescape=True))
+    if wanted.min_first_token_s is not None:
+        found.append(DecisionRow.first_token_s >= wanted.min_first_token_s)
+    if wanted.min_total_s is not None:
+        found.append(DecisionRow.total_s >= wanted.min_total_s)
+    return found
 
 
 class SealedRepository:

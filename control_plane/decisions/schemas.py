@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from control_plane.decisions.records import DecisionStatus
+from control_plane.decisions.service import Summary
 from policies import FactValue
 
 
@@ -46,3 +48,35 @@ class DecisionPage(BaseModel):
 
     items: list[DecisionView]
     next: str | None
+
+
+class QuantilesView(BaseModel):
+    """Of how many answers, and nearest-rank quantiles in seconds; null where there are none."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    count: int
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+
+
+class DecisionSummary(BaseModel):
+    """Decisions of a time range, counted; `tier` is the one that spoke last, or was chosen where none has spoken."""
+
+    decisions: int
+    mode: dict[str, int]
+    rule: dict[str, int]
+    tier: dict[str, int]
+    status: dict[str, int]
+    model: dict[str, int]
+    origin: dict[str, int]
+    first_token: QuantilesView
+    total: QuantilesView
+
+    @classmethod
+    def of(cls, found: Summary) -> DecisionSummary:
+        """The shape of a summary."""
+        first, total = QuantilesView.model_validate(found.first_token), QuantilesView.model_validate(found.total)
+        counts: dict[str, Any] = {str(column): values for column, values in found.counts.items()}
+        return cls(decisions=sum(counts["status"].values()), first_token=first, total=total, **counts)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from sqlalchemy.exc import IntegrityError
@@ -79,6 +80,26 @@ def summarize(records: Sequence[Record]) -> Summary:
     return Summary(text, finish, prompt_tokens, completion_tokens)
 
 
+def sealed_values(
+    sid: str, owner: str, records: bytes, status: str, request: bytes, sealed_at: datetime
+) -> dict[str, Any]:
+    """The columns of a finished stream's row (`records` from `encode_records`). Raises LogUnavailableError."""
+    summary = summarize(decode_records(records))
+    return {
+        "stream_id": sid,
+        "owner": owner,
+        "status": status,
+        "request": request,
+        "records": records,
+        "sha256": hashlib.sha256(records).hexdigest(),
+        "text": summary.text.replace("\0", ""),  # PostgreSQL stores no NUL; `records` keeps it
+        "finish": summary.finish,
+        "prompt_tokens": summary.prompt_tokens,
+        "completion_tokens": summary.completion_tokens,
+        "sealed_at": sealed_at,
+    }
+
+
 class SealedStreams:
     """Keeps and gives back finished streams."""
 
@@ -91,7 +112,7 @@ class SealedStreams:
 
         Raises ConflictError when other bytes are sealed under this id, LogUnavailableError when they do not decode.
         """
-        row = self._row(sid, owner, records, status, request)
+        row = SealedStreamRow(**sealed_values(sid, owner, records, status, request, self._now()))
         try:
             async with self._database.session() as session:
                 SealedRepository(session).add(row)
@@ -122,22 +143,6 @@ class SealedStreams:
         row = await self._find(sid)
         if row is None or row.sha256 != sha256:
             raise ConflictError(f"Stream {sid} is sealed already, with other entries", remedy="seal a stream only once")
-
-    def _row(self, sid: str, owner: str, records: bytes, status: str, request: bytes) -> SealedStreamRow:
-        summary = summarize(decode_records(records))
-        return SealedStreamRow(
-            stream_id=sid,
-            owner=owner,
-            status=status,
-            request=request,
-            records=records,
-            sha256=hashlib.sha256(records).hexdigest(),
-            text=summary.text.replace("\0", ""),  # PostgreSQL stores no NUL; `records` keeps it
-            finish=summary.finish,
-            prompt_tokens=summary.prompt_tokens,
-            completion_tokens=summary.completion_tokens,
-            sealed_at=self._now(),
-        )
 
 
 def _sealed(row: SealedStreamRow) -> SealedStream:

@@ -21,9 +21,11 @@ class SpillFile:
     next `take` gives it again, and writing is repeatable.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / SPILL_FILE
-        self._taken = directory / f"{SPILL_FILE}{_READING}"
+    def __init__(self, directory: Path, *, seat: int = 0) -> None:
+        """`seat` is the gateway's number in the directory, so that two of them never write into one file."""
+        name = f"{SPILL_FILE}-{seat}" if seat else SPILL_FILE
+        self._path = directory / name
+        self._taken = directory / f"{name}{_READING}"
         self._decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
     def append(self, events: Sequence[Event]) -> int:

@@ -13,6 +13,8 @@ from edgewise.wire.errors import ConflictError, CursorTrimmedError, EdgewiseErro
 
 logger = logging.getLogger(__name__)
 RETRY_S = 1.0
+SEALING_MAX = 32
+"""Streams that one process seals at a time: while the database is away, more of them would only ask in vain."""
 READ_LIMIT = 1000
 
 
@@ -26,6 +28,9 @@ class ArchivedLog:
     async def create(self, sid: str, *, owner: str, request: bytes) -> None:
         await self._live.create(sid, owner=owner, request=request)
 
+    async def open(self, sid: str, *, owner: str, request: bytes, holder: str, lease_s: float) -> Claim:
+        return await self._live.open(sid, owner=owner, request=request, holder=holder, lease_s=lease_s)
+
     async def claim(self, sid: str, *, holder: str, lease_s: float, seen_epoch: int) -> Claim:
         return await self._live.claim(sid, holder=holder, lease_s=lease_s, seen_epoch=seen_epoch)
 
@@ -34,6 +39,9 @@ class ArchivedLog:
 
     async def renew(self, sid: str, *, epoch: int) -> None:
         await self._live.renew(sid, epoch=epoch)
+
+    async def release(self, sid: str, *, epoch: int) -> None:
+        await self._live.release(sid, epoch=epoch)
 
     async def cancel(self, sid: str, *, payload: bytes) -> int:
         """A sealed stream has ended, so cancelling it changes nothing."""
@@ -76,18 +84,27 @@ class ArchivedLog:
 
 
 class Sealer:
-    """Copies ended streams to SQL in the background, trying again until it worked; the live copy expires by its TTL."""
+    """Copies ended streams to SQL in the background, trying again until it worked; the live copy expires by its TTL.
+    What a crash keeps it from is made up for by the job `seal_and_trim`. `on_sealed` is told of each copy."""
 
     def __init__(
-        self, live: StreamLog, sealed: SealedStreams, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        live: StreamLog,
+        sealed: SealedStreams,
+        *,
+        on_sealed: Callable[[str], Awaitable[None]] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._live = live
+        self._on_sealed = on_sealed
         self._sealed = sealed
         self._sleep = sleep
         self._tasks: set[asyncio.Task[None]] = set()
 
     def seal_soon(self, sid: str) -> None:
-        """Start sealing a stream that has just ended."""
+        """Start sealing a stream that has just ended. Where too many wait already, it is left to the job."""
+        if len(self._tasks) >= SEALING_MAX:
+            return
         task = asyncio.create_task(self._seal_until_done(sid), name=f"seal-{sid}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -129,4 +146,6 @@ class Sealer:
             records += await self._live.read(sid, after=len(records) - 1, limit=READ_LIMIT)
         request = await self._live.request(sid)
         await self._sealed.seal(sid, head.owner, encode_records(records), head.status, request=request)
+        if self._on_sealed is not None:
+            await self._on_sealed(sid)
         return True

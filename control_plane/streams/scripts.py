@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib import resources
-from typing import Literal
+from typing import Literal, get_args
 
-Name = Literal["create", "claim", "append", "renew", "cancel", "head", "read", "request", "expired", "trim"]
-NAMES: tuple[Name, ...] = ("create", "claim", "append", "renew", "cancel", "head", "read", "request", "expired", "trim")
+Name = Literal[
+    "create", "begin", "claim", "append", "renew", "release", "cancel", "head", "read", "request", "expired", "open", "trim",
+    "unsealed", "sealed",
+    "repeat_hold", "repeat_release", "repeat_offer", "repeat_candidates", "repeat_take",
+]  # fmt: skip
+NAMES: tuple[Name, ...] = get_args(Name)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from edgewise.wire.errors import EdgewiseError, LogGapError
 SHARDS = 8
 TTL_S = 600.0
 TOMBSTONE_S = 24 * 3600.0
+UNSEALED_TTL_S = 24 * 3600.0
 UNCLAIMED_GRACE_S = 5.0
 
 
@@ -36,6 +37,7 @@ class _Keys(NamedTuple):
     log: str
     request: str
     leases: str
+    ended: str
     channel: str
 
 
@@ -43,8 +45,9 @@ class ValkeyStreamLog:
     """StreamLog over one command and one pub/sub connection made from `client`'s options.
 
     `shards` is the number of hash tags and must never change for a running server. Ended streams keep their entries for
-    `ttl_s` (unless trimmed before) and their id for `tombstone_s`; open streams never expire. `retry_for_s` bounds how
-    long a call waits for a server that is away. `call_id` makes ids by which a repeated call is recognised.
+    `ttl_s` after they are sealed, or `unsealed_ttl_s` if nobody seals them (never less than `ttl_s`), and their id for
+    `tombstone_s`; open streams never expire. `retry_for_s` bounds how long a call waits for a server that is away.
+    `call_id` makes ids by which a repeated call is recognised.
     """
 
     def __init__(
@@ -54,17 +57,24 @@ class ValkeyStreamLog:
         shards: int = SHARDS,
         ttl_s: float = TTL_S,
         tombstone_s: float = TOMBSTONE_S,
+        unsealed_ttl_s: float = 0.0,
         retry_for_s: float = RETRY_FOR_S,
         call_id: Callable[[], str] = new_id,
     ) -> None:
         self._shards = shards
         self._ttl_ms = int(ttl_s * 1000)
         self._tombstone_ms = int(max(tombstone_s, ttl_s) * 1000)
+        self._unsealed_ms = int(max(unsealed_ttl_s, ttl_s) * 1000)
         self._call_id = call_id
         self._batcher = ScriptBatcher(
             dedicated_connection(client), load_scripts(), where=describe(client), retry_for_s=retry_for_s
         )
         self._wakeups = Wakeups(dedicated_connection(client))
+
+    @property
+    def scripts(self) -> ScriptBatcher:
+        """What runs this log's scripts, for others that keep something beside the streams on the same server."""
+        return self._batcher
 
     async def aclose(self) -> None:
         """Close both connections; calls that wait fail with LogUnavailableError."""
@@ -76,6 +86,12 @@ class ValkeyStreamLog:
         args = (sid, owner, request, self._call_id(), int(UNCLAIMED_GRACE_S * 1000))
         await self._call("create", sid, (keys.meta, keys.request, keys.leases), args)
 
+    async def open(self, sid: str, *, owner: str, request: bytes, holder: str, lease_s: float) -> Claim:
+        keys = self._keys(sid)
+        args = (sid, owner, request, self._call_id(), holder, int(lease_s * 1000))
+        epoch, next_seq = await self._call("begin", sid, (keys.meta, keys.request, keys.leases), args)
+        return Claim(epoch, next_seq)
+
     async def claim(self, sid: str, *, holder: str, lease_s: float, seen_epoch: int) -> Claim:
         keys = self._keys(sid)
         args = (sid, holder, int(lease_s * 1000), seen_epoch, self._call_id())
@@ -84,8 +100,8 @@ class ValkeyStreamLog:
 
     async def append(self, sid: str, *, epoch: int, seq: int, payloads: Sequence[bytes], end: bool = False) -> Appended:
         keys = self._keys(sid)
-        told: tuple[Argument, ...] = (sid, epoch, seq, int(end), keys.channel, self._ttl_ms, self._tombstone_ms)
-        reply = await self._batcher.run("append", (keys.meta, keys.log, keys.request, keys.leases), (*told, *payloads))
+        told: tuple[Argument, ...] = (sid, epoch, seq, int(end), keys.channel, self._unsealed_ms, self._tombstone_ms)
+        reply = await self._batcher.run("append", keys[:5], (*told, *payloads))
         if reply[0] == b"OK":
             return Appended(reply[1])
         if reply[0] == b"DUP":
@@ -95,10 +111,14 @@ class ValkeyStreamLog:
     async def renew(self, sid: str, *, epoch: int) -> None:
         await self._call("renew", sid, (self._keys(sid).meta,), (epoch,))
 
+    async def release(self, sid: str, *, epoch: int) -> None:
+        keys = self._keys(sid)
+        await self._call("release", sid, (keys.meta, keys.leases), (sid, epoch))
+
     async def cancel(self, sid: str, *, payload: bytes) -> int:
         keys = self._keys(sid)
-        args = (sid, payload, keys.channel, self._ttl_ms, self._tombstone_ms)
-        (seq,) = await self._call("cancel", sid, (keys.meta, keys.log, keys.request, keys.leases), args)
+        args = (sid, payload, keys.channel, self._unsealed_ms, self._tombstone_ms)
+        (seq,) = await self._call("cancel", sid, keys[:5], args)
         return cast(int, seq)
 
     async def head(self, sid: str) -> Head:
@@ -136,6 +156,29 @@ class ValkeyStreamLog:
         keys = self._keys(sid)
         await self._call("trim", sid, (keys.meta, keys.log, keys.request), (self._tombstone_ms,))
 
+    async def open_streams(self, limit: int) -> list[str]:
+        """Ids of open streams, up to `limit` of each shard, the newest first: for operators, not for the token path."""
+        found = await asyncio.gather(*(self._open_in(shard, limit) for shard in range(self._shards)))
+        return sorted((sid for shard in found for sid in shard), reverse=True)
+
+    async def _open_in(self, shard: int, limit: int) -> list[str]:
+        (sids,) = await self._call("open", "", (f"ew:{{{shard}}}:leases",), (limit, f"ew:{{{shard}}}:m:"))
+        return [sid.decode() for sid in sids]
+
+    async def unsealed(self, *, older_s: float, limit: int) -> list[str]:
+        """Streams that ended at least `older_s` seconds ago and are not sealed, the oldest of each shard first."""
+        found = await asyncio.gather(*(self._unsealed_in(shard, older_s, limit) for shard in range(self._shards)))
+        return [sid for shard in found for sid in shard][:limit]
+
+    async def mark_sealed(self, sid: str) -> None:
+        """An ended stream is in SQL: from now on its entries have `ttl_s` left. Again, it changes nothing."""
+        keys = self._keys(sid)
+        await self._call("sealed", sid, (keys.log, keys.request, keys.ended), (sid, self._ttl_ms))
+
+    async def _unsealed_in(self, shard: int, older_s: float, limit: int) -> list[str]:
+        (sids,) = await self._call("unsealed", "", (f"ew:{{{shard}}}:ended",), (limit, int(older_s * 1000)))
+        return [sid.decode() for sid in sids]
+
     async def _expired_in(self, shard: int, limit: int) -> list[str]:
         (sids,) = await self._call("expired", "", (f"ew:{{{shard}}}:leases",), (limit, f"ew:{{{shard}}}:m:"))
         return [sid.decode() for sid in sids]
@@ -150,7 +193,14 @@ class ValkeyStreamLog:
 
     def _keys(self, sid: str) -> _Keys:
         prefix = f"ew:{{{zlib.crc32(sid.encode()) % self._shards}}}:"
-        return _Keys(f"{prefix}m:{sid}", f"{prefix}l:{sid}", f"{prefix}r:{sid}", f"{prefix}leases", f"{prefix}c:{sid}")
+        return _Keys(
+            f"{prefix}m:{sid}",
+            f"{prefix}l:{sid}",
+            f"{prefix}r:{sid}",
+            f"{prefix}leases",
+            f"{prefix}ended",
+            f"{prefix}c:{sid}",
+        )
 
 
 def _record(row: list[Any]) -> Record:

@@ -1,4 +1,4 @@
-"""`edgewise control | worker | agent`: one process alone, as `edgewise up` starts it and as a fleet runs it."""
+"""`edgewise control | jobs | worker | agent`: one process alone, as `edgewise up` starts it and as a fleet runs it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import typer
 from edgewise.local.leash import watch_parent
 from edgewise.wire.errors import ConfigError
 
-ROLES = {"control": "control", "worker": "worker", "agent": "edge"}
+ROLES = {"control": "control", "jobs": "control", "worker": "worker", "agent": "edge"}
 """Command → the extra of the installation that it needs."""
 _OURS = ("edgewise", "policies", "control_plane", "cloud_worker", "edge_agent", "migrations")
-_SERVER = "log-server"
-_CHATTY = ("httpx", "uvicorn.error")
+_SERVERS = ("log-server", "broker-server")
 
 Name = Annotated[str | None, typer.Option(help="The node's name.")]
 ModelDir = Annotated[Path | None, typer.Option("--model", help="The model directory.")]
@@ -30,7 +29,7 @@ Throttle = Annotated[float | None, typer.Option("--throttle", help="The most tok
 def is_role(arguments: Sequence[str]) -> bool:
     """Whether this command line starts a process that a supervisor may watch."""
     command = next((word for word in arguments if not word.startswith("-")), "")
-    return command in {*ROLES, _SERVER}
+    return command in {*ROLES, *_SERVERS}
 
 
 # Parameters are named as the settings are, so that `locals()` is what the config takes; docs/settings.md has the rest.
@@ -42,6 +41,7 @@ def control(
     data_dir: Annotated[Path | None, typer.Option(help="SQLite, keys and spill files.")] = None,
     log_url: Annotated[str | None, typer.Option(help="The token log: redis://… or unix://…")] = None,
     database_url: Annotated[str | None, typer.Option(help="The database; SQLite when left out.")] = None,
+    broker_url: Annotated[str | None, typer.Option(help="The broker of jobs, where there are any.")] = None,
     public_base_url: Annotated[str | None, typer.Option(help="Where clients reach it, behind a proxy.")] = None,
     models: Annotated[
         list[Path] | None, typer.Option("--model", metavar="DIR", help="A model directory; may be given again.")
@@ -94,21 +94,50 @@ def agent(
     _serve(main.run_agent(config.AgentConfig.load(**given)))
 
 
+def jobs(
+    data_dir: Annotated[Path | None, typer.Option(help="SQLite, and what jobs write.")] = None,
+    log_url: Annotated[str | None, typer.Option(help="The token log: redis://… or unix://…")] = None,
+    database_url: Annotated[str | None, typer.Option(help="The database; SQLite when left out.")] = None,
+    broker_url: Annotated[str | None, typer.Option(help="redis://…, rediss://…, unix://… or amqp://…")] = None,
+    jobs_concurrency: Annotated[int | None, typer.Option("--concurrency", help="Child processes.")] = None,
+    jobs_queues: Annotated[str | None, typer.Option("--queues", help="Those to serve. Default: all.")] = None,
+) -> None:
+    """Run durable jobs."""
+    given = locals()
+    main, config = _modules("jobs", "control_plane.jobs")
+    _prepare()
+    raise typer.Exit(main.run_jobs(config.JobsConfig.load(**given)))
+
+
 def log_server(data_dir: Annotated[Path, typer.Option(help="Where the token log is kept.")]) -> None:
     """Run the embedded token log for `edgewise up`."""
-    from edgewise.local.log_server import run_log_server
+    from edgewise.local.embedded_server import run_embedded_server
+    from edgewise.local.valkey import TOKEN_LOG
 
-    _serve(run_log_server(data_dir))
+    _serve(run_embedded_server(data_dir, TOKEN_LOG))
+
+
+def broker_server(data_dir: Annotated[Path, typer.Option(help="Where the jobs' broker is kept.")]) -> None:
+    """Run the embedded broker of jobs for `edgewise up`."""
+    from edgewise.local.embedded_server import run_embedded_server
+    from edgewise.local.valkey import BROKER
+
+    _serve(run_embedded_server(data_dir, BROKER))
+
+
+def _prepare() -> None:
+    """Log lines to stderr, and no life beyond the parent's."""
+    from edgewise.observability.config import log_format
+    from edgewise.observability.logs import configure
+
+    configure(log_format())
+    watch_parent()
 
 
 def _serve(work: Coroutine[Any, Any, None], loop_factory: Callable[[], Any] | None = None) -> None:
     import asyncio
-    import logging
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
-    watch_parent()
+    _prepare()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(work)
 
@@ -138,6 +167,7 @@ def _modules(role: str, package: str) -> tuple[ModuleType, ModuleType]:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (control, worker, agent):
+    for command in (control, jobs, worker, agent):
         app.command(rich_help_panel="One process alone")(command)
-    app.command(_SERVER, hidden=True)(log_server)
+    for name, server in zip(_SERVERS, (log_server, broker_server), strict=True):
+        app.command(name, hidden=True)(server)

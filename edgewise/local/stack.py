@@ -1,4 +1,4 @@
-"""The all-in-one stack: token log, control plane, one cloud worker and one edge agent on one machine, in that order."""
+"""The all-in-one stack on one machine: token log, broker, control plane, jobs, one cloud worker and one edge agent."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgewise.local.embedded_server import read_address
 from edgewise.local.events import Report, StackEvent
 from edgewise.local.keys_file import KEYS_FILE, read_keys
-from edgewise.local.log_server import ADDRESS_FILE, read_address
 from edgewise.local.models import ModelDirectory, TierName, find_model
 from edgewise.local.preflight import check_port, locked, prepare_data_dir
 from edgewise.local.probes import http_ok, socket_of, valkey_answers
 from edgewise.local.shell import ChildSpec, Shell
 from edgewise.local.supervisor import ChildRules
+from edgewise.local.valkey import BROKER, TOKEN_LOG, ServerKind
 from edgewise.signals import calling_on_stop
 from edgewise.wire.errors import ModelMissingError
 
 WORKER, AGENT = "worker-0", "edge-0"
+_SERVER_KINDS = {"token-log": ("log-server", TOKEN_LOG), "broker": ("broker-server", BROKER)}
+JOBS_READY_FILE = "jobs.ready"
+JOBS_CONCURRENCY = 2
+CONTROL_DRAIN_S = "10"
+"""Shorter than a gateway's default: nobody here takes its answers over before it is started again."""
 _ANY_HOST = {"", "0.0.0.0", "::"}  # noqa: S104 (compared with, not listened on)
 
 
@@ -27,7 +33,8 @@ _ANY_HOST = {"", "0.0.0.0", "::"}  # noqa: S104 (compared with, not listened on)
 class StackConfig:
     """Settings of `edgewise up`. Ports are TCP ports; `edge_port` None is the port after `port`.
 
-    log_url and database_url: servers of yours instead of the embedded ones. edge, worker: whether to start each.
+    log_url, broker_url and database_url: servers of yours instead of the embedded ones. edge, worker, jobs: whether to
+    start each.
     device_facts: a JSON file of facts that stand over the device's sensors.
     """
 
@@ -39,7 +46,9 @@ class StackConfig:
     cloud_model: Path | None = None
     edge: bool = True
     worker: bool = True
+    jobs: bool = True
     log_url: str = field(default="", repr=False)
+    broker_url: str = field(default="", repr=False)
     database_url: str = field(default="", repr=False)
     throttle_edge_tokens_per_s: float | None = None
     throttle_cloud_tokens_per_s: float | None = None
@@ -136,8 +145,10 @@ def _ready(config: StackConfig) -> StackEvent:
 
 def stack_children(config: StackConfig, models: Models) -> list[ChildSpec]:
     """The children in start order."""
-    children = [] if config.log_url else [_log_child(config)]
+    children = [_server_child(config, name, *_SERVER_KINDS[name]) for name in _servers(config)]
     children.append(_control_child(config, models))
+    if config.jobs:
+        children.append(_jobs_child(config))
     if config.worker and models.cloud:
         children.append(_worker_child(config, models.cloud))
     if config.edge and models.edge:
@@ -149,17 +160,23 @@ def _command(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "edgewise.cli.main", *map(str, words)]
 
 
-def _log_child(config: StackConfig) -> ChildSpec:
+def _servers(config: StackConfig) -> tuple[str, ...]:
+    """The embedded servers: their addresses must be known before anybody can be told."""
+    log = () if config.log_url else ("token-log",)
+    return log if config.broker_url or not config.jobs else (*log, "broker")
+
+
+def _server_child(config: StackConfig, name: str, command: str, kind: ServerKind) -> ChildSpec:
     with suppress(FileNotFoundError):
-        (config.data_dir / ADDRESS_FILE).unlink()
+        (config.data_dir / kind.address_file).unlink()
 
     async def answers() -> bool:
-        address = read_address(config.data_dir)
+        address = read_address(config.data_dir, kind)
         return bool(address) and await valkey_answers(socket_of(address))
 
     return ChildSpec(
-        rules=ChildRules(name="token-log", ready_within_s=30.0),
-        command=lambda: _command("log-server", "--data-dir", config.data_dir),
+        rules=ChildRules(name=name, ready_within_s=30.0),
+        command=lambda: _command(command, "--data-dir", config.data_dir),
         probe=answers,
     )
 
@@ -172,17 +189,37 @@ def _control_child(config: StackConfig, models: Models) -> ChildSpec:
         return _command("control", *words)
 
     return ChildSpec(
-        rules=ChildRules(name="control", needs=() if config.log_url else ("token-log",), stop_within_s=20.0),
+        rules=ChildRules(name="control", needs=_servers(config), stop_within_s=20.0),
         command=command,
         probe=lambda: http_ok(config.base_url, "/readyz"),
-        environ=lambda: _addresses(config),
+        environ=lambda: _addresses(config) | {"EDGEWISE_DRAIN_S": CONTROL_DRAIN_S},
     )
 
 
 def _addresses(config: StackConfig) -> dict[str, str]:
     """They may hold passwords, so they go by environment and not by command line."""
-    found = {"EDGEWISE_LOG_URL": config.log_url or read_address(config.data_dir)}
+    found = {"EDGEWISE_LOG_URL": config.log_url or read_address(config.data_dir, TOKEN_LOG)}
+    if config.jobs:
+        found["EDGEWISE_BROKER_URL"] = config.broker_url or read_address(config.data_dir, BROKER)
     return found | ({"EDGEWISE_DATABASE_URL": config.database_url} if config.database_url else {})
+
+
+def _jobs_child(config: StackConfig) -> ChildSpec:
+    ready = config.data_dir / JOBS_READY_FILE
+
+    def command() -> list[str]:
+        ready.unlink(missing_ok=True)
+        return _command("jobs", "--data-dir", config.data_dir, "--concurrency", str(JOBS_CONCURRENCY))
+
+    async def serving() -> bool:
+        return ready.exists()
+
+    return ChildSpec(
+        rules=ChildRules(name="jobs", needs=("control", *_servers(config)), stop_within_s=20.0),
+        command=command,
+        probe=serving,
+        environ=lambda: _addresses(config) | {"EDGEWISE_JOBS_READY_FILE": str(ready)},
+    )
 
 
 def _worker_child(config: StackConfig, model: ModelDirectory) -> ChildSpec:

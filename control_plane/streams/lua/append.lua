@@ -1,6 +1,6 @@
 -- Fence, deduplicate, check for a gap, add, renew the lease, wake readers; with end = 1 also close: all in one step.
 -- Sequence number n is stream id (n+1)-epoch. The lease set is a hint that expired.lua corrects, so it is left alone.
--- KEYS: meta, log, request, leases. ARGV: sid, epoch, seq of the first payload, end, channel, keep ms, tombstone ms,
+-- KEYS: meta, log, request, leases, ended. ARGV: sid, epoch, seq of the first payload, end, channel, keep ms, tombstone ms,
 -- then the payloads.
 local meta = redis.call('HMGET', KEYS[1], 'status', 'epoch', 'next', 'lease_ms')
 if not meta[1] then return {'NONE'} end
@@ -23,6 +23,7 @@ local next_id = string.format('%.0f', last_seq + 1)
 if ARGV[4] == '1' then
   redis.call('HSET', KEYS[1], 'next', next_id, 'status', 'done', 'lease_until', 0)
   redis.call('ZREM', KEYS[4], ARGV[1])
+  redis.call('ZADD', KEYS[5], string.format('%.0f', now_ms), ARGV[1])
   redis.call('PEXPIRE', KEYS[2], ARGV[6])
   redis.call('PEXPIRE', KEYS[3], ARGV[6])
   redis.call('PEXPIRE', KEYS[1], ARGV[7])

@@ -172,7 +172,7 @@ def test_the_context_ends_an_answer_with_length() -> None:
 
 
 def test_cancel_frees_the_slot_and_is_idempotent() -> None:
-    engine = make_engine(EngineOptions(slots=1, max_queue=1, chunk_tokens=8))
+    engine = make_engine(EngineOptions(slots=1, max_queue=1, chunk_tokens=8, prefix_cache_mb=0))
     engine.submit("a", state())
     engine.submit("b", state())
     engine.step()
@@ -185,7 +185,7 @@ def test_cancel_frees_the_slot_and_is_idempotent() -> None:
 
 
 def test_first_come_first_served_when_slots_are_few() -> None:
-    engine = make_engine(EngineOptions(slots=2, chunk_tokens=8))
+    engine = make_engine(EngineOptions(slots=2, chunk_tokens=8, prefix_cache_mb=0))
     for name in "abcd":
         engine.submit(name, state(max_tokens=3))
     engine.step()

@@ -94,6 +94,21 @@ def test_however_batches_fall_the_rows_are_the_same(
     assert asyncio.run(run()) == {sid(number): "done" for number in numbers}
 
 
+@pytest.mark.parametrize("maker_first", [True, False])
+async def test_an_answer_that_one_gateway_made_and_another_stopped_is_told_of_by_both(
+    database: Database, recorder: DecisionRecorder, maker_first: bool
+) -> None:
+    stopped = {"status": "cancelled", "finish": "cancelled", "first_token_s": None, "total_s": None}
+    maker = finished(1, **stopped)
+    ends = [maker, finished(1, **stopped, tier="", timings_s={})]
+    recorder.decided(decided(1))
+    for end in ends if maker_first else reversed(ends):
+        recorder.finished(end)
+        await recorder.flush()
+    (row,) = await rows(database)
+    assert (row.status, row.last_tier, row.timings_s) == ("cancelled", maker.tier, maker.timings_s)
+
+
 async def test_the_task_writes_by_itself_and_stop_writes_the_rest(database: Database, tmp_path: Path) -> None:
     gathering = asyncio.Event()
 

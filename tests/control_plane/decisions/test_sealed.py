@@ -65,7 +65,7 @@ async def test_an_unknown_stream_is_not_found(sealed: SealedStreams) -> None:
 async def test_damage_at_rest_is_seen(sealed: SealedStreams, database: Database) -> None:
     await sealed.seal(sid(1), "key-1", encode_records(ANSWER), "done")
     async with database.session() as session:
-        await session.execute(text("UPDATE sealed_streams SET records = x'90'"))
+        await session.execute(text("UPDATE sealed_streams SET records = :records"), {"records": b"\x90"})
     with pytest.raises(LogUnavailableError, match="damaged"):
         await sealed.get(sid(1))
 

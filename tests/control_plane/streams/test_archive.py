@@ -12,7 +12,7 @@ from sqlalchemy.exc import DataError
 from control_plane.database import Database
 from control_plane.decisions.sealed import SealedStreams
 from control_plane.errors import DatabaseUnavailableError
-from control_plane.streams.archive import ArchivedLog, Sealer
+from control_plane.streams.archive import SEALING_MAX, ArchivedLog, Sealer
 from control_plane.streams.valkey_log import ValkeyStreamLog, connect
 from edgewise.api.chat import render_frames
 from edgewise.dialects.render import AnswerHeader, ChatRenderer, CompletionBuilder
@@ -256,3 +256,21 @@ async def test_settling_leaves_what_waits_to_the_log(log: Log, database: Databas
     assert (await log.archive.head(sid)).status == "done"
     with pytest.raises(StreamNotFoundError):
         await log.sealed.get(sid)
+
+
+async def test_a_long_absence_of_the_database_piles_nothing_up(log: Log, database: Database) -> None:
+    asleep = 0
+
+    async def sleep(_seconds: float) -> None:
+        nonlocal asleep
+        asleep += 1
+        await asyncio.Event().wait()
+
+    sid = await log.ended()
+    sealer = Sealer(log.live, AwayAtFirst(database, 10 * SEALING_MAX), sleep=sleep)
+    for _ in range(3 * SEALING_MAX):
+        sealer.seal_soon(sid)
+    while asleep < SEALING_MAX:
+        await asyncio.sleep(0.001)
+    await sealer.settle(0.0)
+    assert asleep == SEALING_MAX

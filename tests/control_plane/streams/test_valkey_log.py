@@ -1,4 +1,4 @@
-"""What only the Valkey log does: batching, script reloads, time to live, full memory, a server that goes away."""
+"""What only the log on a server does, Valkey or Redis: batches, script reloads, time to live, full memory, restarts."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.factories.valkey import MortalValkey
 
 
 @pytest.fixture
-async def client(valkey_server: ValkeyProcess) -> AsyncIterator[Redis]:
-    client = connect(valkey_server.url)
+async def client(log_server: ValkeyProcess) -> AsyncIterator[Redis]:
+    client = connect(log_server.url)
     yield client
     await client.aclose()
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.local.log_server import ADDRESS_FILE
 from edgewise.local.models import MODELS_VARIABLE, ModelDirectory
 from edgewise.local.shell import ChildSpec
 from edgewise.local.stack import Models, StackConfig, run_stack, stack_children
+from edgewise.local.valkey import BROKER, TOKEN_LOG
 from edgewise.wire.errors import ModelMissingError
 from edgewise.wire.manifest import MANIFEST_FILE
 from tests.edgewise.local.test_models import make_model
@@ -27,31 +27,59 @@ def children(models: Models = MODELS, **settings: object) -> dict[str, ChildSpec
 
 def test_the_whole_stack_in_start_order(tmp_path: Path) -> None:
     found = children(data_dir=tmp_path)
-    assert list(found) == ["token-log", "control", "worker-0", "edge-0"]
-    assert [child.rules.needs for child in found.values()] == [(), ("token-log",), ("control",), ("control",)]
+    assert list(found) == ["token-log", "broker", "control", "jobs", "worker-0", "edge-0"]
+    servers = ("token-log", "broker")
+    assert [child.rules.needs for child in found.values()] == [
+        (),
+        (),
+        servers,
+        ("control", *servers),
+        ("control",),
+        ("control",),
+    ]
 
 
 def test_a_log_server_of_yours_is_not_launched(tmp_path: Path) -> None:
     found = children(data_dir=tmp_path, log_url="redis://me:secret@host/0")
     assert "token-log" not in found
-    assert found["control"].rules.needs == ()
+    assert found["control"].rules.needs == ("broker",)
+
+
+def test_a_broker_of_yours_is_not_launched_and_its_address_shows_nowhere(tmp_path: Path) -> None:
+    found = children(data_dir=tmp_path, broker_url="amqp://me:secret@host")
+    assert "broker" not in found
+    assert found["jobs"].environ()["EDGEWISE_BROKER_URL"] == "amqp://me:secret@host"
+    assert "secret" not in " ".join(found["jobs"].command())
+    assert "secret" not in repr(StackConfig(broker_url="amqp://me:secret@host"))
+
+
+def test_without_jobs_there_is_no_broker_either(tmp_path: Path) -> None:
+    found = children(data_dir=tmp_path, jobs=False)
+    assert list(found) == ["token-log", "control", "worker-0", "edge-0"]
+    assert "EDGEWISE_BROKER_URL" not in found["control"].environ()
 
 
 def test_addresses_go_by_environment_so_that_no_password_shows_in_a_process_list(tmp_path: Path) -> None:
-    control = children(data_dir=tmp_path, log_url="redis://u:secret@h/0", database_url="postgresql://u:secret@h/d")[
-        "control"
-    ]
+    control = children(
+        data_dir=tmp_path, jobs=False, log_url="redis://u:secret@h/0", database_url="postgresql://u:secret@h/d"
+    )["control"]
     assert "secret" not in " ".join(control.command())
     assert control.environ() == {
         "EDGEWISE_LOG_URL": "redis://u:secret@h/0",
         "EDGEWISE_DATABASE_URL": "postgresql://u:secret@h/d",
+        "EDGEWISE_DRAIN_S": "10",
     }
 
 
 def test_the_embedded_log_s_address_is_read_at_each_start(tmp_path: Path) -> None:
     control = children(data_dir=tmp_path)["control"]
-    (tmp_path / ADDRESS_FILE).write_text("unix:///somewhere/new")
-    assert control.environ() == {"EDGEWISE_LOG_URL": "unix:///somewhere/new"}
+    (tmp_path / TOKEN_LOG.address_file).write_text("unix:///somewhere/new")
+    (tmp_path / BROKER.address_file).write_text("unix:///somewhere/else")
+    assert control.environ() == {
+        "EDGEWISE_LOG_URL": "unix:///somewhere/new",
+        "EDGEWISE_BROKER_URL": "unix:///somewhere/else",
+        "EDGEWISE_DRAIN_S": "10",
+    }
 
 
 def test_options_reach_the_children(tmp_path: Path) -> None:
@@ -68,10 +96,10 @@ def test_options_reach_the_children(tmp_path: Path) -> None:
 
 
 def test_a_tier_may_be_left_out_and_its_model_is_known_all_the_same(tmp_path: Path) -> None:
-    found = children(data_dir=tmp_path, edge=False, worker=False)
+    found = children(data_dir=tmp_path, edge=False, worker=False, jobs=False)
     assert list(found) == ["token-log", "control"]
     assert "--model models/edge --model models/cloud" in " ".join(found["control"].command())
-    assert list(children(data_dir=tmp_path, edge=False)) == ["token-log", "control", "worker-0"]
+    assert list(children(data_dir=tmp_path, edge=False, jobs=False)) == ["token-log", "control", "worker-0"]
     assert (
         "--model" not in children(Models(None, None), data_dir=tmp_path, edge=False, worker=False)["control"].command()
     )

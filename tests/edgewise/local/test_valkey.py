@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import pytest
 
 from edgewise.local.valkey import (
+    BROKER,
     SOCKET_PATH_MAX_BYTES,
     ConfiguredServer,
     ValkeyProcess,
@@ -60,6 +61,20 @@ def ask(server: ValkeyProcess, *words: str) -> bytes:
 def test_the_server_is_durable_private_and_never_evicts(valkey_server: ValkeyProcess, setting: str, value: str) -> None:
     expected = f"*2\r\n${len(setting)}\r\n{setting}\r\n${len(value)}\r\n{value}\r\n"
     assert ask(valkey_server, "CONFIG", "GET", setting) == expected.encode()
+
+
+def test_the_broker_has_its_own_folder_memory_and_habits(tmp_path: Path) -> None:
+    server, log = launch(tmp_path, BROKER), launch(tmp_path)
+    try:
+        for each in (server, log):
+            each.wait_ready()
+        assert server.folder != log.folder
+        assert b"everysec" in ask(server, "CONFIG", "GET", "appendfsync")
+        assert b"noeviction" in ask(server, "CONFIG", "GET", "maxmemory-policy")
+        assert str(BROKER.maxmemory_mb * 1024 * 1024).encode() in ask(server, "CONFIG", "GET", "maxmemory")
+    finally:
+        server.stop()
+        log.stop()
 
 
 def test_its_files_are_for_this_user_only(valkey_server: ValkeyProcess) -> None:

@@ -1,0 +1,1 @@
+"""Caches that the control plane keeps warm on nodes."""
