@@ -81,21 +81,28 @@ def write_first_keys(data_dir: Path, keys: FirstKeys) -> Path:
     return path
 
 
-async def ensure_first_keys(accounts: Accounts, data_dir: Path, base_url: str) -> Path | None:
-    """Make the first keys when there are none yet, and keep the file's address current.
+async def ensure_first_keys(
+    accounts: Accounts, data_dir: Path, base_url: str, *, keeps_address: bool = True
+) -> Path | None:
+    """Make the first keys when there are none yet, and keep the file's address current (`keeps_address`: among several
+    gateways in one directory, one does). Hold `seat.first_start` meanwhile.
 
-    Returns the file's path; None when the file is gone although keys exist (`rotate` makes new ones).
+    Returns the file's path; None when there is none although keys exist: another gateway has it in its own directory,
+    or it was lost (then `rotate` makes new ones).
     """
     keys = read_first_keys(data_dir)
     empty = await accounts.count() == 0
     if keys is None and not empty:
-        log.warning("%s is gone although keys exist; `%s` makes new ones", data_dir / KEYS_FILE, ROTATE)
+        log.warning("%s is not here although keys exist; if no gateway has it, `%s`", data_dir / KEYS_FILE, ROTATE)
         return None
-    if keys is None or keys.base_url != base_url:
+    if keys is None or (keys.base_url != base_url and keeps_address):
         keys = msgspec.structs.replace(keys, base_url=base_url) if keys else new_first_keys(base_url)
         write_first_keys(data_dir, keys)
-    if empty:
-        await _register(accounts, keys)
+    if empty and not await accounts.register_first(_requests(keys)):
+        log.warning("another gateway made the first keys at this moment; they are in its data directory")
+        (data_dir / KEYS_FILE).unlink()
+        await accounts.load()
+        return None
     return data_dir / KEYS_FILE
 
 
@@ -104,14 +111,12 @@ async def rotate_first_keys(accounts: Accounts, data_dir: Path, base_url: str) -
     keys = new_first_keys(base_url)
     path = write_first_keys(data_dir, keys)
     await accounts.revoke_first_keys()
-    await _register(accounts, keys)
+    await accounts.register(_requests(keys))
     return path
 
 
-async def _register(accounts: Accounts, keys: FirstKeys) -> None:
-    await accounts.register(
-        [(KeyRequest(name=f"first {role} key", roles=(role,)), getattr(keys, role)) for role in get_args(Role)]
-    )
+def _requests(keys: FirstKeys) -> list[tuple[KeyRequest, str]]:
+    return [(KeyRequest(name=f"first {role} key", roles=(role,)), getattr(keys, role)) for role in get_args(Role)]
 
 
 def _unusable(path: Path, why: str) -> DataDirError:

@@ -28,6 +28,13 @@ class KeyRepository:
         """Keys ever made."""
         return (await self._session.scalar(select(func.count()).select_from(ApiKeyRow))) or 0
 
+    async def fingerprint(self) -> tuple[object, ...]:
+        """Changes whenever a key was made, revoked or rotated: keys are never deleted, and their numbers only grow."""
+        made, revoked, rotated = func.count(), func.count(ApiKeyRow.revoked_at), func.max(ApiKeyRow.rotated_at)
+        rotations = func.count(ApiKeyRow.rotated_at)
+        row = (await self._session.execute(select(made, revoked, rotations, rotated).select_from(ApiKeyRow))).one()
+        return tuple(row)
+
     async def unrevoked(self) -> Sequence[ApiKeyRow]:
         """Every key that was not revoked; some may have expired."""
         return (await self._session.scalars(select(ApiKeyRow).where(ApiKeyRow.revoked_at.is_(None)))).all()

@@ -15,6 +15,10 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
+OVERLAP_S = 3600.0
+OVERLAP_MAX_S = 30 * 24 * 3600.0
+
+
 class NewKey(BaseModel):
     """A key to be made. `device` binds it to one node id; `user_tier` is a fact that policies may read."""
 
@@ -34,8 +38,16 @@ class NewKey(BaseModel):
         )
 
 
+class Rotation(BaseModel):
+    """How long the secret before goes on working beside the new one; 0 ends it at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_s: Annotated[float, Field(ge=0, le=OVERLAP_MAX_S, allow_inf_nan=False)] = OVERLAP_S
+
+
 class KeyView(BaseModel):
-    """A key as it may be shown: its first characters only."""
+    """A key as it may be shown: its first characters only. `old_expires_at` ends the secret before the last one."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -50,6 +62,8 @@ class KeyView(BaseModel):
     created_by: str | None
     expires_at: datetime | None
     revoked_at: datetime | None
+    rotated_at: datetime | None
+    old_expires_at: datetime | None
 
 
 class CreatedKey(KeyView):

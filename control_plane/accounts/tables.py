@@ -12,7 +12,10 @@ from control_plane.database import Base, UtcDateTime
 
 
 class ApiKeyRow(Base):
-    """A key at rest. `created_by` is the key id of the operator; None for the keys of the first start."""
+    """A key at rest. `created_by` is the key id of the operator; None for the keys of the first start.
+
+    `old_digest` is the secret before the last rotation, live until `old_expires_at`.
+    """
 
     __tablename__ = "api_keys"
 
@@ -28,3 +31,6 @@ class ApiKeyRow(Base):
     created_by: Mapped[str | None] = mapped_column(String(26))
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    rotated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    old_digest: Mapped[str | None] = mapped_column(String(64))
+    old_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

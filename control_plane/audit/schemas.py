@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class AuditView(BaseModel):
-    """One change: who (a key id, or `system`), what, on what, and the digests or ids before and after."""
+    """One change: who (a key id, or `system`), what, on what, the digests or ids before and after, and from where."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -19,6 +19,7 @@ class AuditView(BaseModel):
     target: str
     before: str | None
     after: str | None
+    address: str | None
 
 
 class AuditPage(BaseModel):

@@ -10,9 +10,10 @@ from typing import Protocol
 
 from control_plane.audit.service import SYSTEM, AuditTrail, utc_now
 from control_plane.database import Database
-from control_plane.model_versions.errors import ManifestRefusedError
+from control_plane.model_versions.errors import ManifestRefusedError, VersionUnknownError
 from control_plane.model_versions.repository import ModelVersionRepository
 from control_plane.model_versions.tables import ModelVersionRow
+from control_plane.text import clip
 from edgewise.wire.errors import ManifestError, ModelDigestError, UnknownModelError
 from edgewise.wire.manifest import Manifest, load_manifest, parse_manifest
 
@@ -21,6 +22,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _WORD = re.compile(r"[a-z0-9][a-z0-9._-]{0,15}\Z")
 _CHECKED = ("weights_digest", "tokenizer_digest", "template_digest")
 _CONTEXT_MAX_TOKENS = 2**31 - 1
+CARD_MAX_CHARS = 200_000
 
 
 class Offer(Protocol):
@@ -48,7 +50,10 @@ class ModelCatalog:
         *,
         allow_unregistered: bool = False,
         now: Callable[[], datetime] = utc_now,
+        tell: Callable[[], None] = lambda: None,
     ) -> None:
+        """`tell` is called after each registration made here, so that other gateways `reload` it."""
+        self._tell_others = tell
         self._database = database
         self._audit = audit
         self._allow_unregistered = allow_unregistered
@@ -63,13 +68,26 @@ class ModelCatalog:
         for row in rows:
             self._remember(row)
 
+    async def reload(self) -> None:
+        """Take in what other processes registered; when nothing was, this costs one small query."""
+        async with self._database.reading() as session:
+            registered = await ModelVersionRepository(session).count()
+        if registered != len(self.versions()):
+            await self.load()
+
     async def register(
-        self, manifest: Manifest, *, name: str | None = None, directory: Path | None = None, actor: str = SYSTEM
+        self,
+        manifest: Manifest,
+        *,
+        name: str | None = None,
+        directory: Path | None = None,
+        card: str | None = None,
+        actor: str = SYSTEM,
     ) -> ModelVersionRow:
         """Register a manifest under `name` (its own by default); again, it changes nothing. Raises ManifestError."""
         _require_sound(manifest, name or manifest.name)
-        row = self._row(manifest, name or manifest.name, directory, actor)
-        async with self._database.session() as session:
+        row = self._row(manifest, name or manifest.name, directory, card, actor)
+        async with self._database.session(lock="edgewise.models") as session:
             models = ModelVersionRepository(session)
             known = await models.get(row.name, row.id)
             if known is None:
@@ -77,6 +95,8 @@ class ModelCatalog:
                 target = f"model/{row.name}"
                 self._audit.record(session, actor=actor, action="model.register", target=target, after=row.id)
         self._remember(known or row)
+        if known is None:
+            self._tell_others()
         return known or row
 
     async def register_directory(self, directory: Path, *, name: str | None = None) -> ModelVersionRow:
@@ -84,14 +104,27 @@ class ModelCatalog:
 
         Raises ModelMissingError, ManifestError.
         """
-        return await self.register(load_manifest(directory, verify=False), name=name, directory=directory)
+        manifest = load_manifest(directory, verify=False)
+        return await self.register(manifest, name=name, directory=directory, card=read_card(directory, manifest))
 
-    async def register_json(self, raw: bytes, *, actor: str) -> ModelVersionRow:
-        """Register a manifest that an operator sent. Raises ManifestRefusedError."""
+    async def register_json(
+        self, raw: bytes, *, actor: str, card: str | None = None, expected_id: str | None = None
+    ) -> ModelVersionRow:
+        """Register a manifest that an operator sent. Raises ManifestRefusedError, also when the sha256 of its canonical
+        JSON is not `expected_id`."""
         try:
-            return await self.register(parse_manifest(raw), actor=actor)
+            manifest = parse_manifest(raw)
+            _require_id(manifest, expected_id)
+            return await self.register(manifest, card=card, actor=actor)
         except ManifestError as error:
             raise ManifestRefusedError.of(error) from error
+
+    def find(self, version_id: str, name: str | None = None) -> ModelVersionRow:
+        """One version, of any name or of this one. Raises VersionUnknownError."""
+        for row in self.versions(name):
+            if row.id == version_id:
+                return row
+        raise VersionUnknownError(name or "", version_id)
 
     def versions(self, name: str | None = None) -> Sequence[ModelVersionRow]:
         """Versions of one name, or all, in the order in which they were registered."""
@@ -118,7 +151,9 @@ class ModelCatalog:
     def _remember(self, row: ModelVersionRow) -> None:
         self._by_name.setdefault(row.name, {})[row.id] = row
 
-    def _row(self, manifest: Manifest, name: str, directory: Path | None, actor: str) -> ModelVersionRow:
+    def _row(
+        self, manifest: Manifest, name: str, directory: Path | None, card: str | None, actor: str
+    ) -> ModelVersionRow:
         return ModelVersionRow(
             id=manifest.id,
             name=name,
@@ -130,8 +165,27 @@ class ModelCatalog:
             template_digest=manifest.template_digest,
             directory=str(directory) if directory else None,
             manifest=manifest.canonical().decode(),
+            card=None if card is None else clip(card, CARD_MAX_CHARS),
             registered_at=self._now(),
             registered_by=actor,
+        )
+
+
+def read_card(directory: Path, manifest: Manifest) -> str | None:
+    """The card that lies beside the model; None where there is none that can be read."""
+    path = directory / Path(manifest.card).name
+    try:
+        return path.read_text(encoding="utf-8")[:CARD_MAX_CHARS]
+    except (OSError, UnicodeDecodeError, ValueError):
+        return None
+
+
+def _require_id(manifest: Manifest, expected: str | None) -> None:
+    if expected is not None and manifest.id != expected:
+        raise ManifestError(
+            f"The sha256 of this manifest's canonical JSON is {_short(manifest.id)}, not {_short(expected)}",
+            where="manifest.json",
+            expected=f"version {expected}",
         )
 
 

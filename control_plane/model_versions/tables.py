@@ -1,10 +1,10 @@
-"""The table of model versions."""
+"""Model versions and the history of which one was active."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import String, Text
+from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from control_plane.database import Base, UtcDateTime
@@ -25,5 +25,28 @@ class ModelVersionRow(Base):
     template_digest: Mapped[str] = mapped_column(String(64))
     directory: Mapped[str | None] = mapped_column(String(1024))
     manifest: Mapped[str] = mapped_column(Text)
+    card: Mapped[str | None] = mapped_column(Text)
     registered_at: Mapped[datetime] = mapped_column(UtcDateTime)
     registered_by: Mapped[str] = mapped_column(String(64))
+
+
+class ModelActivationRow(Base):
+    """One moment at which a version became the one wanted on a tier; the newest row of (name, tier, tenant) is the
+    present. `version_id` is None where nothing is wanted any more, `tenant` is empty for all tenants.
+
+    `below_id` is the activation that a roll back returns to, as with policies: activations form a stack.
+    """
+
+    __tablename__ = "model_activations"
+    __table_args__ = (Index(None, "name", "tier", "tenant"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    tier: Mapped[str] = mapped_column(String(16))
+    tenant: Mapped[str] = mapped_column(String(64))
+    version_id: Mapped[str | None] = mapped_column(String(64))
+    required: Mapped[bool]
+    below_id: Mapped[int | None] = mapped_column(ForeignKey("model_activations.id"))
+    action: Mapped[str] = mapped_column(String(16))
+    actor: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -36,7 +36,8 @@ async def read_policy(request: Request) -> NewPolicy:
     if kind in {"text/yaml", "application/yaml", "application/x-yaml", "text/x-yaml", "text/plain"}:
         text = _decoded(await bounded_body(request, POLICY_MAX_BYTES))
         query = request.query_params
-        return _checked({"text": text, "note": query.get("note", ""), "activate": query.get("activate", "false")})
+        names = ("note", "activate", "expected_digest")
+        return _checked({"text": text, **{name: query[name] for name in names if name in query}})
     raise BadRequestError(f"A policy cannot be sent as {kind[:60]}", where="Content-Type", expected=_EXPECTED)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -12,19 +13,24 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from control_plane.accounts.keyring import KeyRing, Principal
 from control_plane.admin_api import (
     NUMBER_MAX,
+    UNAUDITED,
     AdminRoute,
     Handler,
     Limit,
     NumberCursor,
     admin_router,
+    audited,
     errors,
     next_cursor,
     operator_only,
 )
 from control_plane.policy_admin import bodies
 from control_plane.policy_admin.errors import PolicyRejectedError
+from control_plane.policy_admin.replay import Recorded, replay
 from control_plane.policy_admin.schemas import (
     Change,
+    Draft,
+    DryRun,
     Explained,
     Facts,
     InForce,
@@ -32,13 +38,20 @@ from control_plane.policy_admin.schemas import (
     PolicySummary,
     PolicyView,
     Rejected,
+    Replayed,
+    ReplayWanted,
+    Tried,
     Validated,
 )
 from control_plane.policy_admin.service import PolicyStore
 from control_plane.policy_admin.tables import PolicyVersionRow
+from control_plane.policy_admin.trying import HealthyWorld, World, gather, try_request
 from edgewise.dialects.openai_errors import error_body
+from policies import Policy
 
 Version = Annotated[int, Path(ge=1, le=NUMBER_MAX)]
+RecordedDecisions = Callable[[datetime | None, str | None, int], AsyncIterator[Sequence[Recorded]]]
+"""Pages of the newest decisions: (since, tenant, how many)."""
 _UNCHECKED = Change()
 _REFUSED: dict[int | str, dict[str, Any]] = {422: {"model": Rejected}}
 
@@ -59,13 +72,19 @@ class _PolicyRoute(AdminRoute):
         return handle_refusals
 
 
-def router(store: PolicyStore, keyring: KeyRing) -> APIRouter:
-    """Routes over the service; every one needs the role operator."""
+def router(
+    store: PolicyStore, keyring: KeyRing, *, world: World | None = None, recorded: RecordedDecisions | None = None
+) -> APIRouter:
+    """Routes over the service; every one needs the role operator.
+
+    world: what dry runs know of devices and the cloud now. recorded: pages of decisions, for replays.
+    """
     operator = operator_only(keyring)
     routes = admin_router("policies", _PolicyRoute)
     _add_reading(routes, store, operator)
     _add_changing(routes, store, operator)
     _add_trying(routes, store, operator)
+    _add_dry_runs(routes, store, operator, world or HealthyWorld(), recorded or _no_decisions)
     return routes
 
 
@@ -106,19 +125,31 @@ def _add_reading(routes: APIRouter, store: PolicyStore, operator: Callable[..., 
 
 
 def _add_changing(routes: APIRouter, store: PolicyStore, operator: Callable[..., Any]) -> None:
-    @routes.post("", status_code=201, responses=errors(413) | _REFUSED, openapi_extra=bodies.OPENAPI)
+    @routes.post(
+        "",
+        status_code=201,
+        responses=errors(409, 413) | _REFUSED,
+        openapi_extra=bodies.OPENAPI | audited("policy.create"),
+    )
     async def create_policy(request: Request, by: Principal = Depends(operator)) -> PolicyView:
         """Save a document as the next version; with `activate` it is in force when this answers."""
         wanted = await bodies.read_policy(request)
-        save = store.create_and_activate if wanted.activate else store.create
-        return _view(await save(wanted.text, note=wanted.note, actor=by.key_id), store)
+        told: dict[str, Any] = {"note": wanted.note, "actor": by.key_id}
+        if not wanted.activate:
+            return _view(await store.create(wanted.text, **told), store)
+        row = await store.create_and_activate(wanted.text, expected_digest=wanted.expected_digest, **told)
+        return _view(row, store)
 
-    @routes.post("/rollback", responses=errors(409))
+    @routes.post("/rollback", responses=errors(409), openapi_extra=audited("policy.rollback"))
     async def roll_back(change: Change = _UNCHECKED, by: Principal = Depends(operator)) -> InForce:
         """Return to the policy that was in force before this one."""
         return InForce.of(await store.roll_back(actor=by.key_id, expected_digest=change.expected_digest))
 
-    @routes.post("/{version}/activate", responses=errors(404, 409) | _REFUSED)
+    @routes.post(
+        "/{version}/activate",
+        responses=errors(404, 409) | _REFUSED,
+        openapi_extra=audited("policy.activate"),
+    )
     async def activate_policy(
         version: Version, change: Change = _UNCHECKED, by: Principal = Depends(operator)
     ) -> InForce:
@@ -127,22 +158,55 @@ def _add_changing(routes: APIRouter, store: PolicyStore, operator: Callable[...,
 
 
 def _add_trying(routes: APIRouter, store: PolicyStore, operator: Callable[..., Any]) -> None:
-    @routes.post("/validate", responses=errors(413) | _REFUSED, openapi_extra=bodies.OPENAPI)
+    @routes.post("/validate", responses=errors(413) | _REFUSED, openapi_extra=bodies.OPENAPI | UNAUDITED)
     async def validate_policy(request: Request, by: Principal = Depends(operator)) -> Validated:
         """Check a document and run its tests; nothing is saved."""
         policy = await store.compile((await bodies.read_policy(request)).text)
         return await asyncio.to_thread(Validated.of, policy)
 
-    @routes.post("/active/explain", responses=errors())
+    @routes.post("/active/explain", responses=errors(), openapi_extra=UNAUDITED)
     async def explain_active(wanted: Facts, by: Principal = Depends(operator)) -> Explained:
         """What the policy in force would decide for these facts, and why; nothing is recorded."""
-        return Explained.model_validate(store.active.explain(wanted.facts).to_dict())
+        return Explained.model_validate((await store.explain(store.active, wanted.facts)).to_dict())
 
-    @routes.post("/{version}/explain", responses=errors(404) | _REFUSED)
+    @routes.post("/{version}/explain", responses=errors(404) | _REFUSED, openapi_extra=UNAUDITED)
     async def explain_version(version: Version, wanted: Facts, by: Principal = Depends(operator)) -> Explained:
         """The same for any version."""
         policy = await store.compile((await store.get(version)).text)
-        return Explained.model_validate(policy.explain(wanted.facts).to_dict())
+        return Explained.model_validate((await store.explain(policy, wanted.facts)).to_dict())
+
+
+def _add_dry_runs(
+    routes: APIRouter, store: PolicyStore, operator: Callable[..., Any], world: World, recorded: RecordedDecisions
+) -> None:
+    @routes.post("/dry-run", responses=errors(404, 413) | _REFUSED, openapi_extra=UNAUDITED)
+    async def dry_run(wanted: DryRun, by: Principal = Depends(operator)) -> Tried:
+        """What a policy would decide for this request, and in what that differs from the policy in force. Messages
+        become facts and are forgotten: they are neither stored nor logged."""
+        policy = await _wanted(store, wanted)
+        facts = await asyncio.to_thread(gather, wanted.request(), world)
+        return Tried.of(await try_request(policy, store.active, facts))
+
+    @routes.post("/replay", responses=errors(404, 413) | _REFUSED, openapi_extra=UNAUDITED)
+    async def replay_decisions(wanted: ReplayWanted, by: Principal = Depends(operator)) -> Replayed:
+        """What a policy would have changed over the newest recorded decisions."""
+        policy = await _wanted(store, wanted)
+        pages = recorded(wanted.since, wanted.tenant, wanted.last)
+        return Replayed.of(policy.digest, await replay(policy, store.active, pages))
+
+
+async def _wanted(store: PolicyStore, draft: Draft) -> Policy:
+    """The policy to be tried. Raises PolicyNotFoundError, PolicyRejectedError."""
+    if draft.text is not None:
+        return await store.compile(draft.text)
+    return store.active if draft.version is None else await store.compile((await store.get(draft.version)).text)
+
+
+async def _no_decisions(since: datetime | None, tenant: str | None, last: int) -> AsyncIterator[Sequence[Recorded]]:
+    """Nothing was recorded."""
+    nothing: tuple[Sequence[Recorded], ...] = ()
+    for page in nothing:
+        yield page
 
 
 def _view(row: PolicyVersionRow, store: PolicyStore) -> PolicyView:

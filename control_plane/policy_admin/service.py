@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -26,10 +26,11 @@ from control_plane.policy_admin.errors import (
 from control_plane.policy_admin.repository import PolicyRepository
 from control_plane.policy_admin.tables import PolicyActivationRow, PolicyVersionRow
 from edgewise.wire.errors import ConfigError
-from policies import SUPPORTED_MODES, Policy, PolicyError
+from policies import SUPPORTED_MODES, Explanation, FactValue, Policy, PolicyError
 from policies.library import seed_text
 
 NAME_CHARS = 200
+FIRST_START = "edgewise.first-start"
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,16 @@ PolicyListener = Callable[[ActivePolicy], None]
 class PolicyStore:
     """Versions in SQL, the active one in memory. Reading `active` costs nothing; a swap is one assignment."""
 
-    def __init__(self, database: Database, audit: AuditTrail, *, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        audit: AuditTrail,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`tell` is called after each activation made here, so that other gateways `load` it."""
+        self._tell_others = tell
         self._database = database
         self._audit = audit
         self._now = now
@@ -82,10 +92,14 @@ class PolicyStore:
         """
         async with self._changing:
             activation = await self._activation()
-            row = activation.policy if activation else await self._seed()
+            row = activation.policy if activation else await self._seeded()
             if self._current is None or self._current.version != row.version:
                 self._swap(row, await self.compile(row.text))
         return self.current
+
+    async def reload(self) -> None:
+        """Take in what another process activated; when nothing was, this costs one small query."""
+        await self.load()
 
     async def compile(self, text: str) -> Policy:
         """Parse and check, changing nothing. Raises PolicyRejectedError with every problem.
@@ -101,17 +115,25 @@ class PolicyStore:
         """Keep a valid text as the next version, not active yet. Raises PolicyRejectedError."""
         row = self._row(await self.compile(text), text, note, actor)
         async with self._database.session() as session:
-            await PolicyRepository(session).add(row)
-            self._audit.record(
-                session, actor=actor, action="policy.create", target=_target(row.version), after=row.digest
-            )
+            await self._add_version(session, row)
         return row
 
-    async def create_and_activate(self, text: str, *, note: str = "", actor: str) -> PolicyVersionRow:
-        """Save and put in force. Nothing is saved when the text has errors or its own tests fail."""
-        await self._tested(text)
-        row = await self.create(text, note=note, actor=actor)
-        await self.activate(row.version, actor=actor)
+    async def create_and_activate(
+        self, text: str, *, note: str = "", actor: str, expected_digest: str | None = None
+    ) -> PolicyVersionRow:
+        """Save and put in force, in one transaction. Nothing is saved when the text has errors, when its own tests
+        fail (PolicyRejectedError), or when another policy than `expected_digest` is in force (PolicyChangedError)."""
+        policy = await self._tested(text)
+        row = self._row(policy, text, note, actor)
+        async with self._changing:
+            async with self._database.session(lock="edgewise.policies") as session:
+                present = await PolicyRepository(session).activation()
+                _require_digest(present, expected_digest)
+                await self._add_version(session, row)
+                below_id = present.id if present else None
+                await self._record(session, "activate", row, below_id=below_id, was=present, actor=actor)
+            self._swap(row, policy)
+        self._tell_others()
         return row
 
     async def activate(self, version: int, *, actor: str, expected_digest: str | None = None) -> ActivePolicy:
@@ -123,31 +145,42 @@ class PolicyStore:
         async with self._changing:
             row = await self.get(version)
             policy = await self._tested(row.text)
-            async with self._database.session() as session:
+            async with self._database.session(lock="edgewise.policies") as session:
                 present = await PolicyRepository(session).activation()
                 _require_digest(present, expected_digest)
                 below_id = present.id if present else None
                 await self._record(session, "activate", row, below_id=below_id, was=present, actor=actor)
             self._swap(row, policy)
+        self._tell_others()
         return self.current
 
     async def roll_back(self, *, actor: str, expected_digest: str | None = None) -> ActivePolicy:
         """Return to the policy that was in force before this one. Raises NothingToRollBackError, PolicyChangedError."""
         async with self._changing:
-            async with self._database.session() as session:
-                policies = PolicyRepository(session)
-                present = await policies.activation()
-                _require_digest(present, expected_digest)
-                earlier = await policies.activation(present.below_id) if present and present.below_id else None
-                if earlier is None:
-                    raise NothingToRollBackError(
-                        "No policy was active before this one", remedy="activate a version by its number instead"
-                    )
-                row = earlier.policy
-                policy = await self.compile(row.text)
+            seen, earlier = await self._earlier(expected_digest)
+            row = earlier.policy
+            policy = await self.compile(row.text)
+            async with self._database.session(lock="edgewise.policies") as session:
+                present = await PolicyRepository(session).activation()
+                if present is None or present.id != seen.id:
+                    raise _changed(present, seen.policy.digest)
                 await self._record(session, "rollback", row, below_id=earlier.below_id, was=present, actor=actor)
             self._swap(row, policy)
+        self._tell_others()
         return self.current
+
+    async def _earlier(self, expected_digest: str | None) -> tuple[PolicyActivationRow, PolicyActivationRow]:
+        """The present activation, and the one that a roll back leads to."""
+        async with self._database.reading() as session:
+            policies = PolicyRepository(session)
+            present = await policies.activation()
+            _require_digest(present, expected_digest)
+            earlier = await policies.activation(present.below_id) if present and present.below_id else None
+        if present is None or earlier is None:
+            raise NothingToRollBackError(
+                "No policy was active before this one", remedy="activate a version by its number instead"
+            )
+        return present, earlier
 
     async def get(self, version: int) -> PolicyVersionRow:
         """One version. Raises PolicyNotFoundError."""
@@ -170,6 +203,17 @@ class PolicyStore:
         )
         return "\n".join(lines)
 
+    async def explain(self, policy: Policy, facts: Mapping[str, FactValue]) -> Explanation:
+        """What became of every rule, and what would have flipped the decision; in a thread, as it takes a while."""
+        return await asyncio.to_thread(policy.explain, facts)
+
+    async def _add_version(self, session: AsyncSession, row: PolicyVersionRow) -> None:
+        """A new version and its audit entry, in the caller's transaction."""
+        await PolicyRepository(session).add(row)
+        self._audit.record(
+            session, actor=row.author, action="policy.create", target=_target(row.version), after=row.digest
+        )
+
     async def _tested(self, text: str) -> Policy:
         try:
             return await asyncio.to_thread(Policy.load_for_activation, text, supported_modes=SUPPORTED_MODES)
@@ -180,11 +224,15 @@ class PolicyStore:
         async with self._database.reading() as session:
             return await PolicyRepository(session).activation()
 
-    async def _seed(self) -> PolicyVersionRow:
+    async def _seeded(self) -> PolicyVersionRow:
+        """The seed policy, saved and active, unless another gateway has just done that."""
         text = seed_text()
         row = self._row(await self.compile(text), text, "the seed policy", SYSTEM)
-        async with self._database.session() as session:
-            await PolicyRepository(session).add(row)
+        async with self._database.session(lock=FIRST_START) as session:
+            policies = PolicyRepository(session)
+            if (present := await policies.activation()) is not None:
+                return present.policy
+            await policies.add(row)
             await self._record(session, "activate", row, below_id=None, was=None, actor=SYSTEM)
         return row
 
@@ -242,9 +290,13 @@ def _target(version: int) -> str:
 def _require_digest(present: PolicyActivationRow | None, expected: str | None) -> None:
     found = present.policy.digest if present else "none"
     if expected is not None and expected != found:
-        raise PolicyChangedError(
-            f"The active policy is {found}, not the one you expected",
-            where=f"version {present.version}" if present else "",
-            expected=expected,
-            remedy="read /admin/v1/policies/active, compare, and send your change again",
-        )
+        raise _changed(present, expected)
+
+
+def _changed(present: PolicyActivationRow | None, expected: str) -> PolicyChangedError:
+    return PolicyChangedError(
+        f"The active policy is {present.policy.digest if present else 'none'}, not the one you expected",
+        where=f"version {present.version}" if present else "",
+        expected=expected,
+        remedy="compare with `edgewise policy show` or /admin/v1/policies/active, and send your change again",
+    )

@@ -53,6 +53,13 @@ class TelemetryRepository:
         found: int | None = await self._session.scalar(mine.order_by(TelemetryRow.id.desc()).offset(keep).limit(1))
         return found
 
+    async def forget_node(self, node_id: str) -> int:
+        """Forget everything of a node; returns how many records that were."""
+        count = select(func.count()).select_from(TelemetryRow).where(TelemetryRow.node_id == node_id)
+        found = await self._session.scalar(count) or 0
+        await self._session.execute(delete(TelemetryRow).where(TelemetryRow.node_id == node_id))
+        return found
+
     async def forget(self, node_id: str, up_to_id: int) -> None:
         """Forget a node's records up to that id."""
         gone = delete(TelemetryRow).where(TelemetryRow.node_id == node_id, TelemetryRow.id <= up_to_id)

@@ -64,6 +64,11 @@ class TelemetryIntake:
         async with self._database.reading() as session:
             return await TelemetryRepository(session).page(node_id, kind=kind, before_id=before_id, limit=limit)
 
+    async def forget(self, node_id: str) -> int:
+        """Forget all records of a node; returns how many that were."""
+        async with self._database.session() as session:
+            return await TelemetryRepository(session).forget_node(node_id)
+
     async def settle(self) -> None:
         """Wait until what is to be forgotten is forgotten."""
         await asyncio.gather(*self._pruning.values())

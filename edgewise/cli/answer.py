@@ -1,6 +1,7 @@
 """One streamed answer as a client sees it: a pure fold over SSE events, and a reader that survives broken connections.
 
-After a break it goes on from the cursor of the last event (`GET /v1/streams/{id}`), so no text is lost or doubled.
+After a break it goes on from the cursor of the last event (`GET /v1/streams/{id}`), so no text is lost or doubled. A
+break before the stream's id was known repeats the question with its Idempotency-Key, which finds the same answer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import msgspec
 
 from edgewise.cli.connection import api_error, call, unreachable
 from edgewise.dialects.sse import Event, SseParser
+from edgewise.ids import new_id
+from edgewise.wire.errors import LogUnavailableError, RemoteError, ShuttingDownError
 
 if TYPE_CHECKING:
     import httpx
@@ -24,6 +27,8 @@ TRIES = 8
 PAUSE_S = 0.2
 PAUSE_MAX_S = 2.0
 STREAM_HEADER = "x-edgewise-stream-id"
+INTERRUPTIONS = {LogUnavailableError.number, ShuttingDownError.number}
+"""Errors in a stream that end this reading of it, not the answer."""
 
 BURST_MS = 50.0
 
@@ -80,35 +85,50 @@ class Answer:
 
 
 class AnswerReader:
-    """Reads one answer to its end. `pause` waits between tries to come back."""
+    """Reads one answer to its end. `pause` waits between tries to come back, `on_break` hears why each is needed."""
 
     def __init__(
-        self, client: httpx.Client, *, tries: int = TRIES, pause: Callable[[float], None] = time.sleep
+        self,
+        client: httpx.Client,
+        *,
+        tries: int = TRIES,
+        pause: Callable[[float], None] = time.sleep,
+        on_break: Callable[[str], None] = lambda why: None,
+        key: str = "",
     ) -> None:
-        self._client, self._tries, self._pause = client, tries, pause
+        self._client, self._tries, self._pause, self._on_break = client, tries, pause, on_break
+        self._key = key or new_id()
         self.answer = Answer()
 
     def read(self, body: dict[str, Any]) -> Iterator[str]:
         """Ask, and yield text as it comes. Raises RemoteError, UnreachableError."""
+        return self._read(lambda: self._resume() if self.answer.sid else self._ask(body))
+
+    def reread(self, sid: str, cursor: str = "") -> Iterator[str]:
+        """Read a stream that is known, from beyond `cursor`. Raises RemoteError, UnreachableError."""
+        self.answer.sid, self.answer.cursor = sid, cursor
+        return self._read(self._resume)
+
+    def _read(self, connect: Callable[[], AbstractContextManager[httpx.Response]]) -> Iterator[str]:
         failures = 0
-        opened = self._ask(body)
         while not self.answer.done:
             before = self.answer.cursor
-            why = yield from self._read_one(opened)
+            why = yield from self._read_one(connect())
             if self.answer.done:
                 return
             failures = 1 if self.answer.cursor != before else failures + 1
-            if not self.answer.sid or failures > self._tries:
+            if failures > self._tries:
                 raise unreachable(str(self._client.base_url), why)
+            self._on_break(why)
             self._pause(min(PAUSE_S * 2 ** (failures - 1), PAUSE_MAX_S))
-            opened = self._resume()
 
     def _ask(self, body: dict[str, Any]) -> AbstractContextManager[httpx.Response]:
-        return self._client.stream("POST", "/v1/chat/completions", json={**body, "stream": True})
+        headers = {"Idempotency-Key": self._key}
+        return self._client.stream("POST", "/v1/chat/completions", json={**body, "stream": True}, headers=headers)
 
     def _resume(self) -> AbstractContextManager[httpx.Response]:
         headers = {"Last-Event-ID": self.answer.cursor} if self.answer.cursor else {}
-        return self._client.stream("GET", f"/v1/streams/{self.answer.sid}", headers=headers)
+        return self._client.stream("GET", f"/v1/streams/{quote(self.answer.sid, safe='')}", headers=headers)
 
     def _read_one(self, opened: AbstractContextManager[httpx.Response]) -> Generator[str, None, str]:
         """Read one connection to its end; returns why it ended early."""
@@ -126,6 +146,14 @@ class AnswerReader:
                 for block in response.iter_raw():
                     for event in parser.feed(block):
                         yield self.answer.fold(event)
+        except RemoteError as error:
+            if error.remote.number not in INTERRUPTIONS:
+                raise
+            return error.message
+        except httpx.ConnectError as error:
+            if not self.answer.sid:  # it was never there
+                raise unreachable(str(self._client.base_url), str(error) or "no connection") from error
+            return str(error) or "no connection"
         except httpx.ReadTimeout as error:  # it is there, but says nothing: coming back would only wait again
             raise unreachable(str(self._client.base_url), "the answer stands still") from error
         except httpx.TransportError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,13 +39,13 @@ def ask(
     from edgewise.cli.answer import AnswerReader
 
     with connected(target, timeout_s=READ_TIMEOUT_S) as client:
-        reader = AnswerReader(client)
+        reader = AnswerReader(client, on_break=tell_break)
         try:
             _print_as_it_comes(reader, body, silent=as_json)
         except KeyboardInterrupt:
             _stop(reader, client)
             raise
-    _print_end(reader.answer, as_json=as_json)
+    print_end(reader.answer, as_json=as_json)
 
 
 def _body(text: str, *, model: str, system: str, mode: str, device: str) -> dict[str, Any]:
@@ -54,11 +55,20 @@ def _body(text: str, *, model: str, system: str, mode: str, device: str) -> dict
 
 
 def _print_as_it_comes(reader: Any, body: dict[str, Any], *, silent: bool) -> None:
-    given = {name: value for name, value in body.items() if value is not None}
-    for text in reader.read(given):
+    print_texts(reader.read({name: value for name, value in body.items() if value is not None}), silent=silent)
+
+
+def print_texts(texts: Iterator[str], *, silent: bool) -> None:
+    """Text as it comes; `silent` only reads it."""
+    for text in texts:
         if text and not silent:
             sys.stdout.write(printable(text))
             sys.stdout.flush()
+
+
+def tell_break(why: str) -> None:
+    """One line about a connection that was lost; the answer goes on behind it."""
+    typer.secho(f"\nconnection lost ({printable(why)}); reading on …", fg="yellow", err=True)
 
 
 def printable(text: str) -> str:
@@ -74,7 +84,8 @@ def _stop(reader: Any, client: Any) -> None:
         sys.stderr.write(f"\nStopped; stream {reader.answer.sid}\n")
 
 
-def _print_end(answer: Answer, *, as_json: bool) -> None:
+def print_end(answer: Answer, *, as_json: bool) -> None:
+    """The last line of an answer, or the whole of it as JSON."""
     if as_json:
         import json
 

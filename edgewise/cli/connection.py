@@ -94,6 +94,13 @@ def connected(target: Target, *, timeout_s: float = TIMEOUT_S) -> Iterator[httpx
         ) from error
 
 
+@contextmanager
+def operator(url: str | None, key: str | None, data_dir: Path) -> Iterator[httpx.Client]:
+    """A client with an operator's key."""
+    with connected(find_target("operator", data_dir=data_dir, url=url, key=key)) as client:
+        yield client
+
+
 def unreachable(url: str, why: str) -> UnreachableError:
     """The error for an address at which nothing answers."""
     return UnreachableError(

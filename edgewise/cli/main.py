@@ -10,7 +10,24 @@ from typing import Annotated
 import typer
 
 from edgewise import __version__
-from edgewise.cli import ask, keys, policy, roles, status, streams, up
+from edgewise.cli import (
+    ask,
+    audit,
+    backup,
+    decisions,
+    jobs,
+    keys,
+    limits,
+    models,
+    nodes,
+    policy,
+    policy_trial,
+    roles,
+    status,
+    stream_desk,
+    streams,
+    up,
+)
 from edgewise.local.supervisor import CONFIG_EXIT_CODE
 from edgewise.wire.errors import ConfigError, EdgewiseError, ModelDigestError, ModelMissingError
 
@@ -49,7 +66,13 @@ ask.register(app)
 status.register(app)
 streams.register(app)
 app.add_typer(policy.app)
+policy_trial.register(policy.app)
 app.add_typer(keys.app)
+for group in (models, nodes, stream_desk, decisions, audit):
+    app.add_typer(group.app, rich_help_panel="For operators")
+limits.register(app)
+backup.register(app)
+app.add_typer(jobs.app)
 roles.register(app)
 
 

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import typer
 
-from edgewise.cli.connection import DATA_DIR, AsJson, DataDir, Key, Url, call, connected, find_target
+from edgewise.cli.connection import DATA_DIR, AsJson, DataDir, Key, Url, call, connected, find_target, operator
+from edgewise.cli.paging import fetch
 from edgewise.cli.tables import print_json, print_table, when
 from edgewise.wire.errors import BadRequestError, PolicyInvalidError
 
@@ -19,9 +20,9 @@ _BASE = "/admin/v1/policies"
 
 @app.command("list")
 def list_policies(url: Url = None, key: Key = None, data_dir: DataDir = DATA_DIR, as_json: AsJson = False) -> None:
-    """Saved versions, newest first."""
-    with connected(find_target("operator", data_dir=data_dir, url=url, key=key)) as client:
-        items = call(client, "GET", _BASE)["items"]
+    """All saved versions, newest first."""
+    with operator(url, key, data_dir) as client:
+        items = fetch(client, _BASE)
     if as_json:
         print_json(items)
         return
@@ -57,7 +58,7 @@ def check_policy(file: PolicyFile) -> None:
     """Check a document and run its own tests, here; nothing is sent."""
     from policies import Policy, PolicyError
 
-    text = _read(file)
+    text = read_policy(file)
     try:
         policy = Policy.load(text)
     except PolicyError as error:
@@ -71,7 +72,8 @@ def check_policy(file: PolicyFile) -> None:
     typer.echo(f"{policy.name}: no faults, {len(outcomes)} tests passed, digest {policy.digest[:12]}")
 
 
-def _read(file: Path) -> str:
+def read_policy(file: Path) -> str:
+    """A document's text. Raises PolicyInvalidError."""
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -84,15 +86,33 @@ def _read(file: Path) -> str:
 def apply_policy(
     file: PolicyFile,
     note: Annotated[str, typer.Option(help="Why, for those who come after.")] = "",
+    expect: Annotated[
+        str | None, typer.Option(help="Only while the policy with this digest is the one in force.")
+    ] = None,
     url: Url = None,
     key: Key = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Save a document as the next version and put it in force, once its own tests pass."""
-    body = {"text": _read(file), "note": note, "activate": True}
+    body: dict[str, Any] = {"text": read_policy(file), "note": note, "activate": True}
+    if expect:
+        body["expected_digest"] = expect
     with connected(find_target("operator", data_dir=data_dir, url=url, key=key)) as client:
         saved = call(client, "POST", _BASE, json=body)
     typer.echo(f"policy {saved['name']}, version {saved['version']} ({saved['digest'][:12]}) is in force")
+
+
+@app.command("activate")
+def activate(
+    version: Annotated[int, typer.Argument(help="A version, as `policy list` shows it.")],
+    url: Url = None,
+    key: Key = None,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Put a saved version in force, once its own tests pass."""
+    with operator(url, key, data_dir) as client:
+        now = call(client, "POST", f"{_BASE}/{version}/activate", json={})
+    typer.echo(f"version {now['version']} ({now['digest'][:12]}) is in force")
 
 
 @app.command("rollback")
@@ -126,7 +146,7 @@ def explain(
     if recorded:
         _print_decision(recorded)
         typer.echo("By the policy in force now:")
-    _print_explained(explained)
+    print_explained(explained)
 
 
 def parse_facts(pairs: list[str]) -> dict[str, bool | int | float | str]:
@@ -153,11 +173,13 @@ def _value(text: str) -> bool | int | float | str:
 
 def _print_decision(found: dict[str, Any]) -> None:
     typer.echo(f"mode {found['mode']} by rule {found['rule']}: {found['reason']}")
-    typer.echo(f"tier {found['last_tier'] or found['tier']}, {found['status']}, policy {found['policy_digest'][:12]}")
+    tier = found["last_tier"] or found["tier"] or "none"
+    typer.echo(f"tier {tier}, {found['status']}, policy {found['policy_digest'][:12]}")
     print_table(("fact", "value"), ((name, str(value)) for name, value in sorted(found["facts"].items())))
 
 
-def _print_explained(found: dict[str, Any]) -> None:
+def print_explained(found: dict[str, Any]) -> None:
+    """What became of each rule, and what would have flipped the decision."""
     decision = found["decision"]
     typer.echo(f"mode {decision['mode']} by rule {decision['rule_id']}: {decision['reason']}")
     rows = ((rule["rule_id"], rule["outcome"].replace("_", " "), rule["when"]) for rule in found["rules"])

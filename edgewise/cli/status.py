@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgewise.cli.connection import DATA_DIR, AsJson, DataDir, Key, Url, call, connected, find_target
+from edgewise.cli.latency import draw_latency, latency
 from edgewise.cli.tables import make_table, print_json
 
 if TYPE_CHECKING:
@@ -29,10 +30,13 @@ def status(
     data_dir: DataDir = DATA_DIR,
     as_json: AsJson = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every second, until Ctrl-C.")] = False,
+    with_latency: Annotated[bool, typer.Option("--latency", help="Where answers spent their time, instead.")] = False,
 ) -> None:
     """What is connected, what decides, and what was answered lately."""
     with connected(find_target("operator", data_dir=data_dir, url=url, key=key)) as client:
-        if as_json:
+        if with_latency:
+            _show_latency(client, as_json=as_json)
+        elif as_json:
             print_json(overview(client))
         elif watch:
             _watch(client)
@@ -52,6 +56,16 @@ def overview(client: httpx.Client) -> dict[str, Any]:
         "policy": {name: policy[name] for name in ("version", "name", "digest", "note", "created_at")},
         "streams": call(client, "GET", "/admin/v1/decisions", params={"limit": STREAMS})["items"],
     }
+
+
+def _show_latency(client: httpx.Client, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    found = latency(client)
+    if as_json:
+        print_json(found)
+    else:
+        Console(highlight=False).print(draw_latency(found))
 
 
 def _watch(client: httpx.Client) -> None:

@@ -27,6 +27,7 @@ from control_plane.database import Database
 from control_plane.decisions.recorder import DecisionRecorder
 from control_plane.decisions.service import Decisions
 from control_plane.decisions.spill import SpillFile
+from control_plane.model_versions.active import ActiveModels
 from control_plane.model_versions.service import ModelCatalog
 from control_plane.policy_admin.service import PolicyStore
 from control_plane.telemetry.service import TelemetryIntake
@@ -48,6 +49,7 @@ class Admin:
     policies: PolicyStore
     recorder: DecisionRecorder
     catalog: ModelCatalog
+    active: ActiveModels
     keys: FirstKeys
     app: FastAPI
     client: httpx.AsyncClient
@@ -59,9 +61,11 @@ class Admin:
 
 
 @asynccontextmanager
-async def running_admin(directory: Path, *, now: Callable[[], datetime] = lambda: NOON) -> AsyncIterator[Admin]:
+async def running_admin(
+    directory: Path, *, url: str = "", now: Callable[[], datetime] = lambda: NOON
+) -> AsyncIterator[Admin]:
     """Started services in `directory` and a client with the operator's key. The recorder's task is not running."""
-    async with open_database(directory) as database:
+    async with open_database(directory, url=url) as database:
         keyring = KeyRing(now_s=lambda: now().timestamp())
         audit = AuditTrail(database, now=now)
         accounts = Accounts(database, keyring, audit, now=now)
@@ -71,11 +75,11 @@ async def running_admin(directory: Path, *, now: Callable[[], datetime] = lambda
         policies = PolicyStore(database, audit, now=now)
         await policies.load()
         recorder = DecisionRecorder(database, SpillFile(directory))
-        catalog = ModelCatalog(database, audit, now=now)
+        catalog, active = ModelCatalog(database, audit, now=now), ActiveModels(database, audit, now=now)
         decisions, telemetry = Decisions(database, recorder), TelemetryIntake(database, now=now)
-        app = _app(accounts, audit, policies, decisions, telemetry, catalog)
+        app = _app(accounts, audit, policies, decisions, telemetry, catalog, active)
         async with _client(app, keys.operator) as client:
-            yield Admin(database, keyring, audit, accounts, policies, recorder, catalog, keys, app, client)
+            yield Admin(database, keyring, audit, accounts, policies, recorder, catalog, active, keys, app, client)
 
 
 def _client(app: FastAPI, key: str) -> httpx.AsyncClient:
@@ -91,15 +95,16 @@ def _app(
     decisions: Decisions,
     telemetry: TelemetryIntake,
     catalog: ModelCatalog,
+    active: ActiveModels,
 ) -> FastAPI:
     app = FastAPI()
     keyring = accounts.keyring
     app.include_router(control_plane.accounts.endpoints.router(accounts))
     app.include_router(control_plane.audit.endpoints.router(audit, keyring))
-    app.include_router(control_plane.policy_admin.endpoints.router(policies, keyring))
+    app.include_router(control_plane.policy_admin.endpoints.router(policies, keyring, recorded=decisions.recorded))
     app.include_router(control_plane.decisions.endpoints.router(decisions, keyring))
     app.include_router(control_plane.telemetry.endpoints.router(telemetry, keyring))
-    app.include_router(control_plane.model_versions.endpoints.router(catalog, keyring))
+    app.include_router(control_plane.model_versions.endpoints.router(catalog, keyring, active))
 
     @app.exception_handler(EdgewiseError)
     async def typed(_request: Request, error: EdgewiseError) -> JSONResponse:

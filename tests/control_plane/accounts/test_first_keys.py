@@ -120,3 +120,25 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataDirError):
         write_first_keys(tmp_path / "file", new_first_keys(URL))
+
+
+async def test_a_second_gateway_in_the_directory_leaves_the_address_alone(database: Database, tmp_path: Path) -> None:
+    await ensure_first_keys(accounts_on(database), tmp_path, URL)
+    before = read(tmp_path)
+    await ensure_first_keys(accounts_on(database), tmp_path, "http://127.0.0.1:9999", keeps_address=False)
+    assert read(tmp_path) == before
+
+
+async def test_two_first_starts_at_once_make_one_set_of_keys(database: Database, tmp_path: Path) -> None:
+    """Two directories, one database: the slower one finds out when it registers, and keeps no file of dead keys."""
+    slow, quick = accounts_on(database), accounts_on(database)
+
+    async def nothing_yet() -> int:
+        await ensure_first_keys(quick, tmp_path / "quick", URL)
+        return 0
+
+    slow.count = nothing_yet  # type: ignore[method-assign]
+    assert await ensure_first_keys(slow, tmp_path / "slow", URL) is None
+    assert not (tmp_path / "slow" / KEYS_FILE).exists()
+    assert await quick.count() == 3
+    assert slow.keyring.authenticate(read(tmp_path / "quick").app).roles == {"app"}

@@ -94,8 +94,8 @@ def test_replacing_tells_of_each_key_that_is_gone() -> None:
     ring, fallen = KeyRing(), list[str]()
     ring.on_revoked(fallen.append)
     other = new_key()
-    ring.replace([live(), live(other, "k2")])
-    ring.replace([live(other, "k2"), live(new_key(), "k3")])
+    ring.replace([[live()], [live(other, "k2")]])
+    ring.replace([[live(other, "k2")], [live(new_key(), "k3")]])
     assert fallen == ["k1"]
     assert len(ring) == 2
     assert ring.authenticate(other).key_id == "k2"

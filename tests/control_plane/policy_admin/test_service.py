@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 
 from control_plane.audit.service import AuditTrail
 from control_plane.database import Database
+from control_plane.errors import DatabaseUnavailableError
 from control_plane.policy_admin.errors import (
     NothingToRollBackError,
     PolicyChangedError,
@@ -86,7 +86,7 @@ async def test_compiling_and_testing_leave_the_event_loop_free(database: Databas
         before = threads.asked
         await step
         asked.append(threads.asked - before)
-    assert asked == [2, 1, 1, 1, 3, 1]
+    assert asked == [2, 1, 1, 1, 1, 1]
 
 
 async def test_a_first_start_is_decided_by_the_seed_policy(store: PolicyStore) -> None:
@@ -188,10 +188,8 @@ async def test_somebody_elses_change_is_not_overwritten(store: PolicyStore) -> N
 async def test_a_failing_database_changes_nothing_in_memory(database: Database, store: PolicyStore) -> None:
     row = await store.create(small("two"), actor="k")
     async with database.session() as session:
-        await session.execute(
-            text("CREATE TRIGGER full BEFORE INSERT ON audit_entries BEGIN SELECT RAISE(ABORT, 'x'); END")
-        )
-    with pytest.raises(IntegrityError):
+        await session.execute(text("ALTER TABLE audit_entries RENAME TO hidden"))
+    with pytest.raises(DatabaseUnavailableError):
         await store.activate(row.version, actor="k")
     assert store.current.version == 1
     again = PolicyStore(database, AuditTrail(database))

@@ -33,10 +33,12 @@ USAGE = json.dumps({"choices": [], "usage": {"prompt_tokens": 3, "completion_tok
 
 
 class FakeUpstream:
-    """Sends `lines` as events, byte by byte in odd pieces; or answers with `status`."""
+    """Sends `lines` as events, byte by byte in odd pieces; or answers with `status`, or with a `whole` body."""
 
-    def __init__(self, lines: list[str], status: int = 200, body: str = "", hang: bool = False) -> None:
-        self.lines, self.status, self.body, self.hang = lines, status, body, hang
+    def __init__(
+        self, lines: list[str], status: int = 200, body: str = "", hang: bool = False, whole: str = ""
+    ) -> None:
+        self.lines, self.status, self.body, self.hang, self.whole = lines, status, body, hang, whole
         self.requests: list[dict[str, object]] = []
         self.keys: list[str] = []
         self.hung_up = asyncio.Event()
@@ -46,6 +48,8 @@ class FakeUpstream:
         self.keys.append(request.headers.get("authorization", ""))
         if self.status != 200:
             return web.Response(status=self.status, text=self.body)
+        if self.whole:
+            return web.Response(text=self.whole)
         response = web.StreamResponse()
         await response.prepare(request)
         stream = "".join(f"data: {line}\n\n" for line in self.lines).encode()
@@ -83,7 +87,7 @@ async def answer(upstream: FakeUpstream, state: GenerationState = STATE) -> list
 async def test_text_finish_and_usage_come_through() -> None:
     upstream = FakeUpstream([delta("你"), delta("好"), FINISH, USAGE, "[DONE]"])
     chunks = await answer(upstream)
-    assert [chunk.text for chunk in chunks] == ["你", "好", ""]
+    assert "".join(chunk.text for chunk in chunks) == "你好"
     assert chunks[-1].finish == "length"
     assert chunks[-1].usage == Usage(3, 2)
     sent = upstream.requests[0]
@@ -103,7 +107,7 @@ async def test_a_missing_done_is_forgiven_but_a_missing_finish_is_not() -> None:
         (FakeUpstream([], 429, '{"error": {"message": "slow down"}}'), TierRefusedError, "slow down"),
         (FakeUpstream([], 500, "<html>oops</html>"), UpstreamError, "oops"),
         (FakeUpstream([delta("a"), '{"error": {"message": "cuda gone"}}']), UpstreamError, "cuda gone"),
-        (FakeUpstream(["not json"]), UpstreamError, "not a chat chunk"),
+        (FakeUpstream(["not json"]), UpstreamError, "not a chat completion"),
     ],
 )
 async def test_its_faults_become_typed_tier_errors(upstream: FakeUpstream, error: type[TierError], says: str) -> None:
@@ -136,3 +140,20 @@ async def test_an_answer_is_whole_at_done_whatever_the_server_does_then() -> Non
     upstream = FakeUpstream([delta("a"), FINISH, "[DONE]"], hang=True)
     async with asyncio.timeout(10):
         assert (await answer(upstream))[-1].finish == "length"
+
+
+async def test_a_whole_answer_is_asked_for_without_a_stream() -> None:
+    body = {"choices": [{"message": {"content": "你好"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 3}}
+    upstream = FakeUpstream([], whole=json.dumps(body))
+    async with tier_over(upstream) as tier:
+        assert tier.capabilities.whole
+        chunks = [chunk async for chunk in tier.generate_whole(STATE, "a")]
+        assert tier.load().running == 0
+    assert chunks == [Chunk(0, (), "你好", "stop", Usage(3, 0))]
+    assert upstream.requests[0]["stream"] is False
+
+
+async def test_its_faults_are_typed_in_one_piece_too() -> None:
+    async with tier_over(FakeUpstream([], 429, '{"error": {"message": "slow down"}}')) as tier:
+        with pytest.raises(TierRefusedError, match="slow down"):
+            await anext(tier.generate_whole(STATE, "a"))

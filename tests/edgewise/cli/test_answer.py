@@ -130,3 +130,51 @@ def test_nothing_at_the_address_is_said_plainly() -> None:
     with pytest.raises(UnreachableError, match="does not answer"), connected(target) as client:
         client.get("/healthz")
     assert isinstance(httpx.ConnectError("x"), httpx.TransportError)
+
+
+def test_a_break_before_the_stream_is_known_repeats_the_question_with_its_key(api: FakeApi) -> None:
+    api.reply("POST", "/v1/chat/completions", Reply(broken=True, headers={}), stream(*ALL, DONE))
+    assert read(api)[0].text == "你好，world"
+    first, again = api.asked
+    assert first.body == again.body
+    assert first.headers["idempotency-key"] == again.headers["idempotency-key"] != ""
+
+
+@pytest.mark.parametrize("code", [(1409, "shutting_down"), (1304, "log_unavailable")])
+def test_a_gateway_that_leaves_in_mid_answer_is_no_end(api: FakeApi, code: tuple[int, str]) -> None:
+    error = {"error": {"message": "going", "number": code[0], "code": code[1]}}
+    api.reply("POST", "/v1/chat/completions", stream(*ALL[:2], (None, error), (None, "[DONE]")))
+    api.reply("GET", RESUME, stream(*ALL[2:], DONE))
+    assert read(api)[0].text == "你好，world"
+    assert api.asked[1].headers["last-event-id"] == f"{SID}/1"
+
+
+def test_a_goodbye_without_an_id_keeps_the_cursor(api: FakeApi) -> None:
+    goodbye = {"choices": [], "edgewise": {"stream": SID, "reconnect_after_ms": 250}}
+    api.reply("POST", "/v1/chat/completions", stream(*ALL[:2], (None, goodbye)))
+    api.reply("GET", RESUME, stream(*ALL[2:], DONE))
+    assert read(api)[0].text == "你好，world"
+    assert api.asked[1].headers["last-event-id"] == f"{SID}/1"
+
+
+def test_each_break_is_told(api: FakeApi) -> None:
+    api.reply("POST", "/v1/chat/completions", stream(*ALL[:2], broken=True))
+    api.reply("GET", RESUME, stream(*ALL[2:], DONE))
+    told: list[str] = []
+    with connected(Target(api.url, "ek_app")) as client:
+        list(AnswerReader(client, pause=lambda seconds: None, on_break=told.append).read({"messages": []}))
+    assert len(told) == 1
+
+
+def test_nobody_at_the_address_is_told_at_once(api: FakeApi) -> None:
+    with connected(Target("http://127.0.0.1:1", "ek_app")) as client:
+        reader = AnswerReader(client, pause=lambda seconds: pytest.fail("it came back"))
+        with pytest.raises(UnreachableError):
+            list(reader.read({}))
+
+
+def test_a_known_stream_is_read_from_a_cursor(api: FakeApi) -> None:
+    api.reply("GET", RESUME, stream(*ALL[2:], DONE))
+    with connected(Target(api.url, "ek_app")) as client:
+        assert "".join(AnswerReader(client).reread(SID, f"{SID}/1")) == "world"
+    assert api.asked[0].headers["last-event-id"] == f"{SID}/1"

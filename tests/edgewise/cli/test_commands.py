@@ -237,6 +237,17 @@ def test_keys_are_made_listed_and_revoked(api: FakeApi, command: Command) -> Non
     assert "is revoked" in command("keys", "revoke", "k1").out
 
 
+def test_stream_read_and_cancel(api: FakeApi, command: Command) -> None:
+    api.reply("GET", f"/v1/streams/{SID}", stream((2, text_chunk("你好")), (3, end_chunk("edge:e")), (3, "[DONE]")))
+    assert command("stream", "read", f"chatcmpl-{SID}").out == "你好\n"
+    found = json.loads(command("stream", "read", SID, "--after", "1", "--json").out)
+    assert (found["text"], found["stream"], found["finish"]) == ("你好", SID, "stop")
+    assert api.asked[-1].headers["last-event-id"] == "1"
+    api.json("DELETE", f"/v1/streams/{SID}", {"id": SID, "status": "done", "last_seq": 4})
+    assert command("stream", "cancel", SID).out == f"stream {SID}: done\n"
+    assert json.loads(command("stream", "cancel", SID, "--json").out)["last_seq"] == 4
+
+
 def test_cancel_stops_a_stream(api: FakeApi, command: Command) -> None:
     api.json("DELETE", f"/v1/streams/{SID}", {"id": SID, "status": "cancelled", "last_seq": 4})
     assert command("cancel", f"chatcmpl-{SID}").out == f"stream {SID}: cancelled\n"

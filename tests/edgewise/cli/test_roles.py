@@ -12,6 +12,7 @@ import typer.main
 
 import cloud_worker.config
 import control_plane.config
+import control_plane.jobs.config
 import edge_agent.config
 from edgewise.cli.main import app, run
 from edgewise.cli.roles import is_role
@@ -22,11 +23,13 @@ from tests.factories.models import write_tiny_model
 PAGE = Path(__file__).parents[3] / "docs" / "settings.md"
 TABLES = {
     "control": control_plane.config.SETTINGS,
+    "jobs": control_plane.jobs.config.SETTINGS,
     "worker": cloud_worker.config.SETTINGS,
     "agent": edge_agent.config.SETTINGS,
 }
 CONFIGS: dict[str, Any] = {
     "control": control_plane.config.ControlConfig,
+    "jobs": control_plane.jobs.config.JobsConfig,
     "worker": cloud_worker.config.WorkerConfig,
     "agent": edge_agent.config.AgentConfig,
 }

@@ -1,0 +1,84 @@
+"""`edgewise policy try | replay`: what a policy would decide and change, before it is in force (role operator)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgewise.cli.connection import DATA_DIR, AsJson, DataDir, Key, Url, call, operator
+from edgewise.cli.paging import Since, moment
+from edgewise.cli.policy import parse_facts, print_explained, read_policy
+from edgewise.cli.tables import print_json, print_table
+
+Draft = Annotated[
+    str | None, typer.Argument(metavar="[FILE|VERSION]", help="A document, or a saved version; else the one in force.")
+]
+_BASE = "/admin/v1/policies"
+
+
+def try_policy(
+    draft: Draft = None,
+    message: Annotated[str, typer.Option("--message", "-m", help="What somebody might ask; it is not kept.")] = "",
+    fact: Annotated[
+        list[str] | None, typer.Option("--fact", help="name=value, over everything else; may be given again.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="A device, with what is known of it now.")] = "",
+    mode: Annotated[str, typer.Option(help="The mode that the request wishes for.")] = "",
+    tenant: Annotated[str, typer.Option(help="The tenant that asks.")] = "default",
+    url: Url = None,
+    key: Key = None,
+    data_dir: DataDir = DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """What a policy would decide for one request, why, and in what the policy in force differs."""
+    messages = [{"role": "user", "content": message}] if message else []
+    wishes = {"device": device, "wants_mode": mode, "tenant": tenant}
+    body = {**_draft(draft), **wishes, "messages": messages, "facts": parse_facts(fact or [])}
+    with operator(url, key, data_dir) as client:
+        found = call(client, "POST", f"{_BASE}/dry-run", json=body)
+    if as_json:
+        print_json(found)
+        return
+    print_explained(found)
+    active = found["active"]
+    same = f"the policy in force differs in {', '.join(found['differs'])}: mode {active['mode']} by {active['rule_id']}"
+    typer.echo(same if found["differs"] else "the policy in force decides the same")
+
+
+def replay(
+    draft: Draft = None,
+    last: Annotated[int, typer.Option(help="Over how many recorded decisions, the newest first.")] = 1000,
+    tenant: Annotated[str | None, typer.Option(help="Of one tenant.")] = None,
+    since: Since = None,
+    url: Url = None,
+    key: Key = None,
+    data_dir: DataDir = DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """What a policy would have changed over recorded decisions, with some of them by name."""
+    body = {**_draft(draft), "last": last, "tenant": tenant, "since": moment(since)}
+    with operator(url, key, data_dir) as client:
+        found = call(client, "POST", f"{_BASE}/replay", json=body)
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"{found['decisions']} decisions: {found['unchanged']} in the same mode", nl=False)
+    typer.echo(f" ({found['other_rule']} by another rule), {found['errors']} by onError")
+    rows = ((c["recorded"], c["replayed"], str(c["count"]), ", ".join(c["examples"])) for c in found["changes"])
+    print_table(("was", "would be", "decisions", "for example"), rows)
+    if found["unfaithful"]:
+        typer.echo(f"{found['unfaithful']} decisions read facts that are not recorded; take the counts with care")
+
+
+def _draft(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    return {"version": int(text)} if text.isdecimal() else {"text": read_policy(Path(text))}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `edgewise policy`."""
+    app.command("try")(try_policy)
+    app.command("replay")(replay)
