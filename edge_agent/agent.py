@@ -28,6 +28,8 @@ from edgewise.api.takeover import Takeover
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.node.driver import EngineDriver
 from edgewise.node.link import LinkConfig, NodeLink
+from edgewise.observability.config import observing
+from edgewise.observability.observer import Observer
 from edgewise.routing.runner import Runner
 from edgewise.settings import make_data_dir
 from edgewise.streams.tailer import TailerHub
@@ -62,13 +64,15 @@ class EdgeAgent:
 
 async def _open(config: AgentConfig, stack: AsyncExitStack) -> EdgeAgent:
     make_data_dir(config.data_dir)
+    observer = stack.enter_context(observing("agent", config.name, config.data_dir))
     policies = PolicyStore(config.data_dir / "policy", seed_text())
     engine, tokenizer = await asyncio.to_thread(_load_model, config)
     tier = await _start_tier(config, engine, tokenizer, stack)
     telemetry = TelemetryRing(config.data_dir / "telemetry.sqlite3", now=time.time)
     stack.callback(telemetry.close)
     sampler = _start_sampler(config, telemetry, stack)
-    link = _new_link(config, tier, engine, telemetry, policies, sampler)
+    observer.gauge("edgewise.queue.depth").watch(lambda: {("edge",): float(tier.load().queued)})
+    link = _new_link(config, tier, engine, telemetry, policies, sampler, observer)
     host = DeviceHost(
         name=config.name,
         edge=tier,
@@ -80,7 +84,8 @@ async def _open(config: AgentConfig, stack: AsyncExitStack) -> EdgeAgent:
         record=telemetry.append,
         local_key=config.local_key,
     )
-    service, runner = _start_answers(config, host, stack)
+    service, runner = _start_answers(config, host, stack, observer)
+    observer.gauge("edgewise.streams.open").watch(lambda: {(): float(runner.running)})
     if link is not None:
         stack.push_async_callback(_leave, link, _keep(stack, link.run, "node-link"))
 
@@ -123,13 +128,15 @@ def _start_sampler(config: AgentConfig, telemetry: TelemetryRing, stack: AsyncEx
     return sampler
 
 
-def _start_answers(config: AgentConfig, host: DeviceHost, stack: AsyncExitStack) -> tuple[AnswerService, Runner]:
+def _start_answers(
+    config: AgentConfig, host: DeviceHost, stack: AsyncExitStack, observer: Observer
+) -> tuple[AnswerService, Runner]:
     """The token log and what writes and reads it; answers that the last process left open are taken up again."""
     log = SqliteStreamLog(config.data_dir / "streams.sqlite3", ttl_s=config.stream_ttl_s)
     stack.push_async_callback(log.aclose)
     runner = Runner(log, holder=f"agent:{config.name}", lease_s=config.lease_s)
     stack.push_async_callback(runner.drain, 0.0)
-    service = AnswerService(host, log, TailerHub(log), runner)
+    service = AnswerService(host, log, TailerHub(log), runner, observer=observer)
     _keep(stack, Takeover(service).run, "takeover")
     return service, runner
 
@@ -152,6 +159,7 @@ def _new_link(
     telemetry: TelemetryRing,
     policies: PolicyStore,
     sampler: Sampler,
+    observer: Observer,
 ) -> NodeLink | None:
     if not config.url:
         return None
@@ -171,7 +179,15 @@ def _new_link(
         agent_version=__version__,
         policy_digest=policies.digest,
     )
-    return NodeLink(link, tier, [engine.manifest], telemetry, on_policy=policies.take, device=sampler.facts)
+    return NodeLink(
+        link,
+        tier,
+        [engine.manifest],
+        telemetry,
+        on_policy=policies.take,
+        device=sampler.facts,
+        observer=observer,
+    )
 
 
 def _seen(link: NodeLink | None) -> Link:

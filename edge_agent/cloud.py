@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from edgewise.generation.state import GenerationState
+from edgewise.observability.context import outgoing_headers
 from edgewise.routing.foreign import chat_body, error_message, read_chunks
 from edgewise.routing.tier import Capabilities, Chunk, Load, TierKind
 from edgewise.wire.errors import TierLostError, TierRefusedError, UpstreamError
@@ -75,8 +76,9 @@ class CloudTier:
             )
         self._running += 1
         try:
+            headers = self._headers | outgoing_headers()
             async with self._http.stream(
-                "POST", f"{self._base}/v1/chat/completions", json=self._body(state), headers=self._headers
+                "POST", f"{self._base}/v1/chat/completions", json=self._body(state), headers=headers
             ) as response:
                 await self._check(response)
                 self._streams[attempt] = response.headers.get("x-edgewise-stream-id", "")

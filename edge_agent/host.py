@@ -119,6 +119,15 @@ class DeviceHost:
             return [self._edge]
         return [self._cloud] if self._cloud is not None and self._link().online else []
 
+    async def reserve(self, caller: Caller, sid: str, prompt_tokens: int, max_tokens: int) -> None:
+        """A device has no limits: they are the control plane's, for what reaches it."""
+
+    def release(self, sid: str) -> None:
+        """Nothing was reserved."""
+
+    def rate(self, sid: str) -> None:
+        """No minute is limited."""
+
     def decided(self, admission: Admission) -> None:
         """A decision travels without text: values of the table of facts, and the policy's own words."""
         decision = admission.decision
@@ -144,5 +153,6 @@ class DeviceHost:
             "waste_tokens": timings.waste_tokens,
             "first_token_s": timings.first_token_s,
             "total_s": timings.total_s,
+            **{f"{point}_s": round(seconds, 6) for point, seconds in outcome.points.items()},
         }
         self._record(TelemetryRecord(self._now(), ANSWER_KIND, values))

@@ -14,33 +14,48 @@ import msgspec
 from edgewise import __version__
 from edgewise.api.asgi import Receive, Scope, Send, header, send_body, send_error
 from edgewise.api.chat import ChatCompletions
+from edgewise.api.drain import Drain
+from edgewise.api.metrics import Metrics
 from edgewise.api.models import Models
+from edgewise.api.repeats import MemoryRepeats
 from edgewise.api.service import AnswerService
+from edgewise.api.stream_socket import StreamSocket, turn_away
 from edgewise.api.streams import Streams
+from edgewise.api.visits import Visits
+from edgewise.observability.context import adopt
 from edgewise.wire.errors import EdgewiseError, ForbiddenError, NotFoundError
 
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 Health = Callable[[], dict[str, Any]]
 
+_SOCKET = "/v1/streams"
 _STREAMS = "/v1/streams/"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class LocalApi:
-    """The ASGI app. `health` gives the body of GET /healthz."""
+    """The ASGI app. `health` gives the body of GET /healthz; `leaving` begins when the agent stops."""
 
     def __init__(self, service: AnswerService, health: Health) -> None:
+        self.leaving = Drain()
         self._health = health
-        self._streams: Endpoint = Streams(service)
+        visits = Visits(service, MemoryRepeats())
+        self._socket = StreamSocket(service, visits, self.leaving)
+        self._streams: Endpoint = Streams(service, self.leaving)
         self._routes: dict[tuple[str, str], Endpoint] = {
-            ("POST", "/v1/chat/completions"): ChatCompletions(service),
+            ("POST", "/v1/chat/completions"): ChatCompletions(service, visits),
             ("GET", "/v1/models"): Models(service),
+            ("GET", "/metrics"): Metrics(service.observer, _no_operators),
             ("GET", "/healthz"): self._alive,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._upgrade(scope, receive, send)
+            return
         if scope["type"] != "http":
             return
+        adopt(header(scope, b"traceparent"))
         try:
             refuse_web_pages(scope)
             endpoint = self._find(scope)
@@ -48,6 +63,17 @@ class LocalApi:
             await send_error(send, error.info())
             return
         await endpoint(scope, receive, send)
+
+    async def _upgrade(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            refuse_web_pages(scope)
+            if scope["path"] != _SOCKET:
+                raise NotFoundError("There is no such WebSocket on this device", where="request", expected=_SOCKET)
+        except EdgewiseError as error:
+            await receive()
+            await turn_away(scope, send, error)
+            return
+        await self._socket(scope, receive, send)
 
     def _find(self, scope: Scope) -> Endpoint:
         method, path = scope["method"], scope["path"]
@@ -66,6 +92,10 @@ class LocalApi:
 
     async def _alive(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send_body(send, 200, msgspec.json.encode({"status": "ok", "version": __version__, **self._health()}))
+
+
+def _no_operators(authorization: str) -> None:
+    raise ForbiddenError("Metrics of this device are open without a key", where="header authorization")
 
 
 def refuse_web_pages(scope: Scope) -> None:

@@ -22,4 +22,5 @@ async def run_agent(config: AgentConfig) -> None:
         async with EdgeAgent.running(config) as agent, serving(agent.app, listener) as server:
             logger.info("edge agent %s ready at http://%s:%d", config.name, config.local_host, port)
             await until_stopped(stop, server)
+            agent.app.leaving.begin()
             await agent.runner.drain(DRAIN_S)

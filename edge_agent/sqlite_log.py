@@ -99,6 +99,10 @@ class SqliteStreamLog:
 
         await self._change(work)
 
+    async def open(self, sid: str, *, owner: str, request: bytes, holder: str, lease_s: float) -> Claim:
+        await self.create(sid, owner=owner, request=request)
+        return await self.claim(sid, holder=holder, lease_s=lease_s, seen_epoch=0)
+
     async def claim(self, sid: str, *, holder: str, lease_s: float, seen_epoch: int) -> Claim:
         def work() -> Claim:
             row = self._open_row(sid)
@@ -140,6 +144,14 @@ class SqliteStreamLog:
                 raise stale(sid, row.epoch)
             lease_until = self._clock() + row.lease_s
             self._db.execute("UPDATE streams SET lease_until = ? WHERE sid = ?", (lease_until, sid))
+
+        await self._change(work)
+
+    async def release(self, sid: str, *, epoch: int) -> None:
+        def work() -> None:
+            row = self._row(sid)
+            if row.status == "open" and row.epoch == epoch:
+                self._db.execute("UPDATE streams SET lease_until = 0 WHERE sid = ?", (sid,))
 
         await self._change(work)
 

@@ -69,6 +69,7 @@ class OnnxEngine:
         self._numerics_id = f"{kernel_id()}/{_graph_digest(manifest)[:16]}/chunk{self._options.chunk}"
         self._prompt_tokens = self._output_tokens = self._reused_tokens = 0
         self._speed: deque[tuple[int, float]] = deque(maxlen=_SPEED_STEPS)
+        self._admitted: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, directory: Path, options: EngineOptions | None = None, *, verify: bool = True) -> OnnxEngine:
@@ -122,6 +123,7 @@ class OnnxEngine:
             output_tokens=self._output_tokens,
             tokens_per_s=sum(count for count, _ in self._speed) / seconds if seconds else 0.0,
             kv_bytes=self._slots.kv_bytes,
+            admitted=self._admitted,
         )
 
     def check_integrity(self) -> None:
@@ -147,6 +149,7 @@ class OnnxEngine:
             raise _unsupported("these token ids", f"ids 0 to {vocab - 1}", "use this model's tokenizer")
 
     def _admit(self) -> None:
+        self._admitted = ()
         for attempt, state in list(self._waiting.items()):
             taken = self._slots.take(state)
             if taken is None:
@@ -157,6 +160,7 @@ class OnnxEngine:
             self._reused_tokens += row.length
             sequence = OnnxSequence(attempt, state, row, chunk=self._options.chunk, eos=eos)
             self._running[attempt] = _Running(sequence, slot)
+            self._admitted += (attempt,)
 
     def _decode_all(self) -> Iterator[StepOutput]:
         started, count = self._clock(), 0

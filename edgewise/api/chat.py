@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -15,88 +14,115 @@ from edgewise.api.asgi import (
     Receive,
     Scope,
     Send,
+    Until,
     disconnected,
+    has_hung_up,
     header,
     read_body,
     send_body,
     send_error,
     send_stream,
 )
-from edgewise.api.host import Caller
+from edgewise.api.repeats import MemoryRepeats
 from edgewise.api.service import AnswerService
+from edgewise.api.visits import Visit, Visits, repetition
 from edgewise.dialects.chat import parse_chat_request
-from edgewise.dialects.openai_errors import error_json
+from edgewise.dialects.openai_errors import error_json, rate_headers
 from edgewise.dialects.render import AnswerHeader, ChatRenderer, CompletionBuilder
+from edgewise.dialects.shared_render import Renderer
 from edgewise.dialects.sse import DONE, frame
 from edgewise.streams.entries import ErrorEntry, TokensEntry, decode_entry
 from edgewise.streams.log import Record
-from edgewise.wire.errors import EdgewiseError, ErrorInfo
+from edgewise.wire.errors import EdgewiseError, ErrorInfo, LogUnavailableError, ShuttingDownError
 
 Records = AsyncGenerator[Record, None]
 T = TypeVar("T")
+INTERRUPTIONS = frozenset({LogUnavailableError.number, ShuttingDownError.number})
+"""Errors that stop a reader here; its stream is still open."""
 
 
 class ChatCompletions:
-    """The endpoint as an ASGI app."""
+    """The endpoint as an ASGI app. Without `visits`, requests are remembered in this endpoint alone."""
 
-    def __init__(self, service: AnswerService) -> None:
+    def __init__(self, service: AnswerService, visits: Visits | None = None) -> None:
         self._service = service
+        self._visits = visits or Visits(service, MemoryRepeats())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        observer = self._service.observer
+        trail = observer.arrive(header(scope, b"traceparent"))
         try:
             caller = self._service.host.authenticate(header(scope, b"authorization"))
-            request = parse_chat_request(await read_body(receive))
-            answer = await self._service.begin(caller, request)
+            body = await read_body(receive)
+            trail.read()
+            request = parse_chat_request(body)
+            visit = await self._visits.open(caller, request, body, repetition(scope))
         except ClientGoneError:
             return
         except EdgewiseError as error:
+            observer.refused(error.info().code)
             await send_error(send, error.info())
             return
+        if visit.over:
+            await send_body(send, 204, b"", visit_headers(visit))
+            return
+        if (rate := self._service.host.rate(visit.answer.sid)) is not None:
+            visit.headers = rate_headers(rate)
         respond = self._stream if request.stream else self._whole
-        async with aclosing(self._service.hub.follow(answer.sid, -1)) as records:
-            await respond(caller, answer, records, receive, send)
+        async with aclosing(self._service.hub.follow(visit.answer.sid, -1)) as records:
+            await respond(visit, records, receive, send)
 
-    async def _stream(
-        self, caller: Caller, answer: AnswerHeader, records: Records, receive: Receive, send: Send
-    ) -> None:
-        renderer = ChatRenderer(answer)
-        begun = await self._unless_gone(caller, answer, receive, _until_token(records, renderer))
-        if begun is None:
-            return
-        error, head = begun
-        if error is not None:
-            await send_error(send, error, answer_headers(answer))
-            return
-        await send_stream(receive, send, render_frames(records, renderer), answer_headers(answer), head)
+    async def _stream(self, visit: Visit, records: Records, receive: Receive, send: Send) -> None:
+        renderer = ChatRenderer(visit.answer)
+        head = b""
+        if visit.after < 0:
+            begun = await self._unless_gone(visit, receive, _until_token(records, renderer))
+            if begun is None:
+                return
+            error, head = begun
+            if error is not None:
+                await _refuse(visit, error, send)
+                return
+        frames = render_frames(records, renderer, visit.after)
+        if await send_stream(receive, send, frames, visit_headers(visit), head):
+            await visit.done()
+        else:
+            await visit.left(told=True)
 
-    async def _whole(
-        self, caller: Caller, answer: AnswerHeader, records: Records, receive: Receive, send: Send
-    ) -> None:
-        builder = await self._unless_gone(caller, answer, receive, _complete(records, CompletionBuilder(answer)))
+    async def _whole(self, visit: Visit, records: Records, receive: Receive, send: Send) -> None:
+        builder = await self._unless_gone(visit, receive, complete(records, CompletionBuilder(visit.answer)))
         if builder is None:
             return
         if builder.error is not None:
-            await send_error(send, builder.error, answer_headers(answer))
+            await _refuse(visit, builder.error, send)
         else:
-            await send_body(send, 200, builder.body(), [JSON, *answer_headers(answer)])
+            await send_body(send, 200, builder.body(), [JSON, *visit_headers(visit)])
+            await visit.done()
 
-    async def _unless_gone(
-        self, caller: Caller, answer: AnswerHeader, receive: Receive, work: Coroutine[Any, Any, T]
-    ) -> T | None:
-        """The outcome of `work`; None when the client hung up first. Nobody was told the stream's id then, so nobody
-        could ever read on: the answer is cancelled."""
-        working, gone = asyncio.create_task(work), asyncio.create_task(disconnected(receive))
-        try:
-            await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                return working.result()
-            with suppress(EdgewiseError):  # nobody is left to hear of it
-                await self._service.cancel(caller, answer.sid)
-            return None
-        finally:
-            working.cancel()
-            gone.cancel()
-            await asyncio.gather(working, gone, return_exceptions=True)
+    async def _unless_gone(self, visit: Visit, receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
+        """The outcome of `work`; None when the client hung up first, before it was told the stream's id."""
+        result = None
+        async with Until(lambda: disconnected(receive)) as until:
+            result = await work
+        if until.ended is None and not has_hung_up(receive):
+            return result
+        await visit.left(told=False)
+        return None
+
+
+async def _refuse(visit: Visit, error: ErrorInfo, send: Send) -> None:
+    """An HTTP error in place of the answer, which may go on elsewhere when only this process could not."""
+    await send_error(send, error, visit_headers(visit))
+    if error.number in INTERRUPTIONS:
+        await visit.left(told=True)
+    else:
+        await visit.failed()
+
+
+def visit_headers(visit: Visit) -> Headers:
+    """Those of the answer, and whether it was asked for before."""
+    headers = [*answer_headers(visit.answer), *visit.headers]
+    return [*headers, (b"x-edgewise-replayed", b"true")] if visit.replayed else headers
 
 
 def answer_headers(answer: AnswerHeader) -> Headers:
@@ -106,6 +132,7 @@ def answer_headers(answer: AnswerHeader) -> Headers:
         (b"location", f"/v1/streams/{answer.sid}".encode()),
         (b"x-edgewise-mode", answer.mode.encode()),
         (b"x-edgewise-rule", quote(answer.rule).encode()),
+        (b"x-trace-id", answer.trace_id.encode()),
     ]
 
 
@@ -125,7 +152,7 @@ async def _until_token(records: Records, renderer: ChatRenderer) -> tuple[ErrorI
     return None, head
 
 
-async def _complete(records: Records, builder: CompletionBuilder) -> CompletionBuilder:
+async def complete(records: Records, builder: CompletionBuilder) -> CompletionBuilder:
     """Fold the whole stream."""
     try:
         async for record in records:
@@ -135,7 +162,7 @@ async def _complete(records: Records, builder: CompletionBuilder) -> CompletionB
     return builder
 
 
-async def render_frames(records: Records, renderer: ChatRenderer, after: int = -1) -> AsyncGenerator[bytes, None]:
+async def render_frames(records: Records, renderer: Renderer, after: int = -1) -> AsyncGenerator[bytes, None]:
     """SSE bytes of every record beyond `after`; a log that fails in mid-stream ends in an in-band error, not a cut."""
     try:
         async with aclosing(records):

@@ -10,6 +10,7 @@ from edgewise.dialects.chat import ChatRequest
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.routing.plan import TierSource
 from edgewise.routing.runner import Outcome
+from edgewise.wire.errors import RateState
 from policies import Decision
 
 Facts = Mapping[str, Any]
@@ -79,10 +80,24 @@ class Host(Protocol):
         anew whenever a try starts. Raises ForbiddenError."""
         ...
 
+    async def reserve(self, caller: Caller, sid: str, prompt_tokens: int, max_tokens: int) -> None:
+        """Take the worst case of an answer from the caller's limits, before its stream opens; no wait where there are
+        none. Raises RateLimitedError and its kinds, LimitsUnavailableError; then nothing was taken."""
+        ...
+
+    def release(self, sid: str) -> None:
+        """The stream of a reservation could not be opened, or another process makes it now; must not wait."""
+        ...
+
+    def rate(self, sid: str) -> RateState | None:
+        """How the caller's minute stood when the answer was let in; None where none is limited."""
+        ...
+
     def decided(self, admission: Admission) -> None:
         """Remember a decision; must not wait."""
         ...
 
     def finished(self, sid: str, outcome: Outcome) -> None:
-        """Remember how an answer ended, whoever began it; must not wait."""
+        """Remember how an answer ended, whoever began it; must not wait. It may be told twice, here or by two
+        processes."""
         ...

@@ -6,6 +6,7 @@ import msgspec
 
 from edgewise.api.asgi import Receive, Scope, Send, header, send_body, send_error
 from edgewise.api.service import AnswerService
+from edgewise.observability.context import adopt
 from edgewise.wire.errors import EdgewiseError
 
 
@@ -17,6 +18,7 @@ class Models:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         host = self._service.host
+        adopt(header(scope, b"traceparent"))
         try:
             host.authenticate(header(scope, b"authorization"))
         except EdgewiseError as error:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import msgspec
 
-from edgewise.api.host import Admission, Caller, Facts, Family, Host
-from edgewise.dialects.chat import ChatRequest, messages_of, sampling_of, stops_of
+from edgewise.api.host import Admission, Caller, Host
+from edgewise.api.intake import Intake, ServiceSettings, Snapshot
+from edgewise.api.observing import tell_begin, tell_end
+from edgewise.dialects.chat import ChatRequest
 from edgewise.dialects.render import AnswerHeader
-from edgewise.facts import RequestFacts, declare, estimate
-from edgewise.facts.request import UnknownSensitivityError
-from edgewise.facts.sensitivity import SENSITIVITIES, rank
-from edgewise.generation.state import GenerationState, Message
+from edgewise.generation.state import GenerationState
 from edgewise.ids import new_id
-from edgewise.routing.modes import MODES
-from edgewise.routing.plan import Limits, Plan
+from edgewise.observability.observer import Observer
+from edgewise.observability.trail import Trail
+from edgewise.routing.plan import Plan
 from edgewise.routing.runner import INTERRUPTED, Job, Outcome, Runner
-from edgewise.routing.tier import TierKind
 from edgewise.streams.entries import CancelEntry, TokensEntry, decode_entry, encode_entry
 from edgewise.streams.log import Claim, Head, Record, StreamLog
 from edgewise.streams.tailer import Feed, TailerHub
@@ -31,43 +28,17 @@ from edgewise.wire.errors import (
     EdgewiseError,
     ForbiddenError,
     LogUnavailableError,
-    MessageTooLongError,
-    RefusedByPolicyError,
     ShuttingDownError,
     StreamNotFoundError,
 )
-from policies import Decision
 
 INLINE_CHARS = 20_000
+TURN_TOKENS = 16
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The immutable request of a stream, kept in the log: all that a later runner or reader needs.
-
-    `digest` is that of the request's body, by which a repeated request is known; empty where nobody gave one.
-    """
-
-    header: AnswerHeader
-    state: GenerationState
-    caller: Caller
-    device: str
-    mode: str
-    kinds: tuple[TierKind, ...]
-    limits: Limits
-    digest: str = ""
-
-
 _snapshot_decoder = msgspec.msgpack.Decoder(Snapshot)
-
-
-@dataclass(frozen=True)
-class ServiceSettings:
-    """Seconds, except `max_tokens_default`: the answer's length where the client gave none."""
-
-    max_tokens_default: int = 512
-    limits: Limits = field(default_factory=Limits)
 
 
 class AnswerService:
@@ -85,70 +56,70 @@ class AnswerService:
         now: Callable[[], float] = time.time,
         draw_seed: Callable[[], int] = lambda: secrets.randbits(63),
         stream_id: Callable[[], str] = new_id,
+        observer: Observer | None = None,
     ) -> None:
+        self.observer = observer or Observer()
         self.host = host
         self.log = log
         self.hub = hub
         self._runner = runner
-        self._settings = settings or ServiceSettings()
         self._clock = clock
-        self._now = now
-        self._draw_seed = draw_seed
-        self._stream_id = stream_id
+        self._intake = Intake(
+            host, settings or ServiceSettings(), clock=clock, now=now, draw_seed=draw_seed, stream_id=stream_id
+        )
+        self._taking_up: set[str] = set()
 
-    async def begin(
-        self, caller: Caller, request: ChatRequest, *, sid: str = "", digest: str = ""
-    ) -> AnswerHeader:
+    async def begin(self, caller: Caller, request: ChatRequest, *, sid: str = "", digest: str = "") -> AnswerHeader:
         """Start an answer. Raises every error that a client can still get as an HTTP status: bad request, unknown
-        model, too long, refused by policy, log unavailable.
+        model, too long, refused by policy, over a limit, log unavailable.
 
         `sid` is a fresh id that was promised to somebody already (ConflictError when its stream exists by now);
         `digest` is that of the request's body.
         """
         arrived_at = self._clock()
-        _check_mode(request.edgewise.mode)
-        messages = messages_of(request)
-        family = self.host.family(request.model)
-        prompt_ids = await _off_loop(messages, _encode, family, messages)
-        room = self._room(family, len(prompt_ids))
-        known = await _off_loop(messages, _estimate, request, messages)
-        facts = self._facts(caller, request, known, len(prompt_ids), family)
-        decision = self.host.decide(facts)
-        if decision.mode == "refuse":
-            raise _refusal(decision)
-        header = self._header(request, decision, sid or self._stream_id())
-        snapshot = Snapshot(
-            header=header,
-            state=self._state(request, messages, prompt_ids, family, room, local_only=_stays_here(facts)),
-            caller=caller,
-            device=request.edgewise.device,
-            mode=str(decision.mode),
-            kinds=_kinds(decision),
-            limits=self._limits(decision),
-            digest=digest,
-        )
-        claim = await self._runner.open(header.sid, owner=caller.key_id, request=msgspec.msgpack.encode(snapshot))
-        self.host.decided(Admission(header.sid, caller, request.model, facts, decision))
-        self._start(snapshot, claim, snapshot.state, arrived_at)
+        trail = self.observer.arrived()
+        taken = await self._intake.take(caller, request, trail, sid=sid, digest=digest)
+        snapshot, header = taken.snapshot, taken.snapshot.header
+        await self.host.reserve(caller, header.sid, taken.prompt_tokens, snapshot.state.max_tokens)
+        try:
+            claim = await self._runner.open(header.sid, owner=caller.key_id, request=msgspec.msgpack.encode(snapshot))
+        except BaseException:
+            self.host.release(header.sid)
+            raise
+        trail.opened()
+        self.host.decided(Admission(header.sid, caller, request.model, taken.facts, taken.decision))
+        self._start(snapshot, claim, snapshot.state, arrived_at, trail, whole=taken.whole)
         return header
 
     def _start(
-        self, snapshot: Snapshot, claim: Claim, state: GenerationState, arrived_at: float, *, resumed: bool = False
+        self,
+        snapshot: Snapshot,
+        claim: Claim,
+        state: GenerationState,
+        arrived_at: float,
+        trail: Trail,
+        *,
+        resumed: bool = False,
+        whole: bool = False,
     ) -> None:
         sid, family = snapshot.header.sid, self.host.family(state.model)
         tiers = self.host.tiers(snapshot.caller, model=family.name, device=snapshot.device)
-        plan = Plan(mode=snapshot.mode, kinds=snapshot.kinds, tiers=tiers, limits=snapshot.limits)
+        plan = Plan(mode=snapshot.mode, kinds=snapshot.kinds, tiers=tiers, limits=snapshot.limits, whole=whole)
         encode = family.tokenizer.encode if family.tokenizer else None
         feed = self.hub.feed(sid, claim.next_seq)
-        job = Job(sid, claim, plan, state, arrived_at, encode, resumed=resumed, on_stored=feed.take)
-        self._runner.start(job, lambda outcome: self._ended(sid, feed, outcome))
+        job = Job(sid, claim, plan, state, arrived_at, encode, resumed=resumed, on_stored=feed.take, trail=trail)
+        tell_begin(self.observer, trail, snapshot.header, snapshot.caller.key_id)
+        self._runner.start(job, lambda outcome: self._ended(sid, feed, trail, outcome))
 
-    def _ended(self, sid: str, feed: Feed, outcome: Outcome) -> None:
+    def _ended(self, sid: str, feed: Feed, trail: Trail, outcome: Outcome) -> None:
         """Work on a stream is over here. One that is still open is told of by whoever ends it."""
         feed.close()
+        tell_end(self.observer, trail, outcome)
         if outcome.finish == INTERRUPTED:
             self.hub.fail(sid, outcome.failures[-1] if outcome.failures else _interrupted(sid))
-        elif outcome.finish != "fenced":
+        elif outcome.finish == "fenced":
+            self.host.release(sid)
+        else:
             self.host.finished(sid, outcome)
 
     async def resume(self, sid: str) -> bool:
@@ -157,8 +128,17 @@ class AnswerService:
         Raises FencedError when another runner was quicker, LogUnavailableError, and what the host says of a model or a
         device that is no longer there (the stream then ends with that error, so that no reader waits for ever).
         """
-        if self._runner.is_making(sid):
+        if self._runner.is_making(sid) or sid in self._taking_up:
             return False
+        self._taking_up.add(sid)
+        try:
+            await self._take_up(sid)
+        finally:
+            self._taking_up.discard(sid)
+        return True
+
+    async def _take_up(self, sid: str) -> None:
+        """One at a time for each stream: the log lets the same holder claim again, so two would fence each other."""
         head = await self.log.head(sid)
         claim = await self._runner.claim(sid, seen_epoch=head.epoch)
         try:
@@ -168,98 +148,17 @@ class AnswerService:
                 entry = decode_entry(record.payload)
                 if isinstance(entry, TokensEntry):
                     state = state.advanced(entry.ids, entry.text)
-            self._start(snapshot, claim, state, self._clock(), resumed=True)
+            trail = self.observer.resume(snapshot.header.trace, snapshot.header.created)
+            self._start(snapshot, claim, state, self._clock(), trail, resumed=True)
         except (BadRequestError, ForbiddenError, msgspec.MsgspecError) as error:
             await self._runner.abandon(sid, claim, error if isinstance(error, EdgewiseError) else _unreadable(sid))
             self.host.finished(sid, Outcome())
-        return True
 
     async def _records(self, sid: str) -> list[Record]:
         records: list[Record] = []
         while page := await self.log.read(sid, after=len(records) - 1):
             records += page
         return records
-
-    def _facts(
-        self, caller: Caller, request: ChatRequest, known: RequestFacts, prompt_tokens: int, family: Family
-    ) -> dict[str, Any]:
-        facts = self.host.facts(caller, request)
-        facts |= known.as_facts()
-        max_tokens = request.budget or self._settings.max_tokens_default
-        return facts | {
-            "request.origin": self.host.origin,
-            "request.tenant": caller.tenant,
-            "request.user_tier": caller.user_tier,
-            "request.model": family.name,
-            "request.wants_mode": request.edgewise.mode,
-            "request.wants_device": request.edgewise.device,
-            "request.prompt_tokens": prompt_tokens,
-            "request.context_tokens": prompt_tokens + max_tokens,
-            "request.max_tokens": max_tokens,
-        }
-
-    def _header(self, request: ChatRequest, decision: Decision, sid: str) -> AnswerHeader:
-        return AnswerHeader(
-            sid=sid,
-            created=int(self._now()),
-            model=request.model,
-            include_usage=request.include_usage,
-            mode=str(decision.mode),
-            rule=decision.rule_id,
-            reason=decision.reason,
-            policy=decision.policy_digest[:12],
-        )
-
-    def _state(
-        self,
-        request: ChatRequest,
-        messages: tuple[Message, ...],
-        prompt_ids: tuple[int, ...],
-        family: Family,
-        room: int | None,
-        *,
-        local_only: bool,
-    ) -> GenerationState:
-        tokenizer = family.tokenizer
-        wanted = request.budget or self._settings.max_tokens_default
-        sampling = sampling_of(request)
-        if tokenizer and any(token >= tokenizer.vocab_size for token in sampling.logit_bias):
-            raise BadRequestError(
-                "A key of logit_bias is beyond the vocabulary",
-                where="logit_bias",
-                expected=f"token ids below {tokenizer.vocab_size}",
-            )
-        return GenerationState(
-            prompt_ids=prompt_ids,
-            messages=messages,
-            model=request.model,
-            max_tokens=wanted if room is None else min(wanted, room),
-            seed=self._draw_seed() if request.seed is None else request.seed,
-            sampling=sampling,
-            stops=stops_of(request),
-            eos_ids=tokenizer.eos_ids if tokenizer else (),
-            tokenizer_digest=tokenizer.digest if tokenizer else "",
-            template_digest=tokenizer.template_digest if tokenizer else "",
-            local_only=local_only,
-        )
-
-    def _room(self, family: Family, prompt_tokens: int) -> int | None:
-        """Tokens that the context leaves for an answer; None where nobody knows. Raises MessageTooLongError."""
-        if family.tokenizer is None:
-            return None
-        room = family.context_tokens - prompt_tokens
-        if room < 1:
-            raise MessageTooLongError(
-                f"The messages make {prompt_tokens} tokens; {family.name} reads {family.context_tokens}",
-                where="messages",
-                expected=f"fewer than {family.context_tokens} tokens with room for an answer",
-                remedy="shorten the conversation or drop its oldest turns",
-            )
-        return room
-
-    def _limits(self, decision: Decision) -> Limits:
-        base, timeouts = self._settings.limits, decision.timeouts
-        return Limits(timeouts.first_token_s or base.first_token_s, base.stall_s, base.soft_s, timeouts.total_s)
 
     # What is asked of a stream by its id -------------------------------------------------------------------------
 
@@ -280,23 +179,23 @@ class AnswerService:
 
     async def cancel(self, caller: Caller, sid: str) -> Head:
         """Stop an answer: when this returns, nothing will follow in the log. Idempotent."""
-        before = await self.head(caller, sid)
-        await self.log.cancel(sid, payload=encode_entry(CancelEntry("client")))
+        return await self._cancel(await self.head(caller, sid), sid, by="client")
+
+    async def cancel_any(self, sid: str) -> Head:
+        """The same for an operator, who owns no stream. Raises StreamNotFoundError."""
+        return await self._cancel(await self.log.head(sid), sid, by="operator")
+
+    async def _cancel(self, before: Head, sid: str, *, by: str) -> Head:
+        """An answer that is made elsewhere is told of here, too: its maker may be dead, and what is told twice counts
+        once."""
+        made_here = self._runner.is_making(sid)
+        await self.log.cancel(sid, payload=encode_entry(CancelEntry(by)))
         after = await self.log.head(sid)
-        if self._runner.is_making(sid):
+        if made_here:
             self._runner.stop_answer(sid)
-        elif before.status == "open" and after.status == "cancelled":  # an orphan: nobody else will tell its end
+        elif before.status == "open" and after.status == "cancelled":
             self.host.finished(sid, Outcome("cancelled"))
         return after
-
-
-def _kinds(decision: Decision) -> tuple[TierKind, ...]:
-    """The tier kinds that may speak: those of the mode, then those of its fallbacks."""
-    kinds: list[TierKind] = []
-    for mode in (decision.mode, *(mode for mode in decision.fallback if mode != "refuse")):
-        _, speaking = MODES[str(mode)]
-        kinds += [kind for kind in speaking if kind not in kinds]
-    return tuple(kinds)
 
 
 def _interrupted(sid: str) -> ShuttingDownError:
@@ -318,48 +217,3 @@ def unknown_stream(sid: str) -> EdgewiseError:
         where="stream id",
         remedy="use the key that opened the stream, or ask again: ended streams are forgotten after a while",
     )
-
-
-async def _off_loop(messages: tuple[Message, ...], work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """Run `work` here when the messages are short, else in a thread: long ones would hold up everybody's tokens."""
-    if sum(len(message.content) for message in messages) > INLINE_CHARS:
-        return await asyncio.to_thread(work, *args, **named)
-    return work(*args, **named)
-
-
-def _encode(family: Family, messages: tuple[Message, ...]) -> tuple[int, ...]:
-    return family.tokenizer.encode_chat(messages) if family.tokenizer else ()
-
-
-def _check_mode(wish: str) -> None:
-    if wish and wish not in MODES:
-        raise BadRequestError(
-            f"There is no mode {wish[:40]!r}", where="edgewise.mode", expected=f"one of {', '.join(MODES)}, or none"
-        )
-
-
-def _estimate(request: ChatRequest, messages: tuple[Message, ...]) -> RequestFacts:
-    turns = [(message.role, message.content) for message in messages]
-    facts = estimate(turns, tools=bool(request.tools), max_tokens=request.budget)
-    wish = request.edgewise.sensitivity
-    try:
-        return declare(facts, wish) if wish else facts
-    except UnknownSensitivityError as error:
-        raise BadRequestError(
-            f"The declared sensitivity {wish[:40]!r} is unknown",
-            where="edgewise.sensitivity",
-            expected=f"one of {', '.join(SENSITIVITIES)}",
-        ) from error
-
-
-def _refusal(decision: Decision) -> RefusedByPolicyError:
-    return RefusedByPolicyError(
-        f"The policy refuses this request: {decision.reason}",
-        where=f"rule {decision.rule_id} of policy {decision.policy_name}",
-        remedy="change the request, or ask an operator to change the policy",
-    )
-
-
-def _stays_here(facts: Facts) -> bool:
-    """Privacy by origin: a sensitive prompt that starts on a device never leaves it."""
-    return facts["request.origin"] == "device" and rank(str(facts["request.sensitivity"])) >= rank("personal")

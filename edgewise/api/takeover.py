@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from edgewise.api.service import AnswerService
@@ -14,21 +15,37 @@ from edgewise.wire.errors import EdgewiseError, FencedError
 
 logger = logging.getLogger(__name__)
 EVERY_S = 1.0
+GRACE_S = 2.0
+
+Ask = Callable[[str, int], Awaitable[None]]
+"""Has a stream, orphaned in this epoch, taken up by whoever is best placed. May be slow, and may raise."""
 
 
 class Takeover:
-    """Sweeps until cancelled. `every_s` bounds how long an orphaned stream stands still after its lease ran out."""
+    """Sweeps until cancelled. `every_s` bounds how long an orphaned stream stands still after its lease ran out.
+
+    With `ask`, others are asked first, and what nobody has claimed `grace_s` later is taken up here all the same: who
+    is asked may be away. Without it (a device, or a gateway without jobs) it is taken up here at once.
+    """
 
     def __init__(
         self,
         service: AnswerService,
         *,
+        ask: Ask | None = None,
+        grace_s: float = GRACE_S,
         every_s: float = EVERY_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._service = service
+        self._ask = ask
+        self._grace_s = grace_s
         self._every_s = every_s
         self._sleep = sleep
+        self._clock = clock
+        self._asked_at: dict[str, float] = {}
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Sweep at once, and again and again; a log that is away is waited for."""
@@ -41,7 +58,29 @@ class Takeover:
 
     async def sweep(self) -> list[str]:
         """Take up what is orphaned now; returns the stream ids. One that cannot be resumed never stops the others."""
-        return [sid for sid in await self._service.log.expired() if await self._resumed(sid)]
+        orphans = await self._service.log.expired()
+        self._asked_at = {sid: at for sid, at in self._asked_at.items() if sid in orphans}
+        return [sid for sid in orphans if self._is_ours(sid) and await self._resumed(sid)]
+
+    def _is_ours(self, sid: str) -> bool:
+        """Whether nobody else is asked for it, or has had the time."""
+        if self._ask is None:
+            return True
+        if sid in self._asked_at:
+            return self._clock() - self._asked_at[sid] >= self._grace_s
+        self._asked_at[sid] = self._clock()
+        task = asyncio.create_task(self._ask_others(self._ask, sid), name=f"ask-{sid}")
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+        return False
+
+    async def _ask_others(self, ask: Ask, sid: str) -> None:
+        try:
+            await ask(sid, (await self._service.log.head(sid)).epoch)
+        except EdgewiseError as error:
+            logger.warning("nobody could be asked to take up a stream: %s", error, extra={"stream": sid})
+        except Exception as error:  # noqa: BLE001 (whatever it was, the grace ends and the stream is taken up here)
+            logger.error("nobody could be asked to take up a stream: %s", type(error).__name__, extra={"stream": sid})
 
     async def _resumed(self, sid: str) -> bool:
         try:

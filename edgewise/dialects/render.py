@@ -24,6 +24,9 @@ from edgewise.streams.log import Record
 from edgewise.wire.errors import ErrorInfo
 
 _encode = msgspec.json.Encoder().encode
+_CONTENT = b'"content":'
+_EMPTY = _CONTENT + b'""'
+"""Found nowhere else in a chunk: within a JSON string its quotes would be escaped."""
 
 
 class AnswerHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +40,12 @@ class AnswerHeader(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     reason: str
     policy: str
+    trace: str = ""
+    """The W3C traceparent of the answer's root span; clients are shown its trace id."""
+
+    @property
+    def trace_id(self) -> str:
+        return self.trace[3:35]
 
 
 class ChatRenderer:
@@ -50,20 +59,25 @@ class ChatRenderer:
         self._model = header.model
         self._tier = ""
         self._spoke = False
+        self._around_text: tuple[bytes, bytes] | None = None
 
     def render(self, record: Record) -> bytes:
         """The SSE frames of one record. The record's id stands on its last frame, so a cursor never splits a record."""
-        entry = decode_entry(record.payload)
-        frames = self._frames(entry)
+        frames = self.data(record)
         event_id = f"{self._header.sid}/{record.seq}"
-        return b"".join(
+        blocks = b"".join(
             sse.frame(frame, event_id if index == len(frames) - 1 else None) for index, frame in enumerate(frames)
         )
+        return blocks if record.seq else sse.RETRY + blocks
+
+    def data(self, record: Record) -> list[bytes]:
+        """What the frames of one record say, each one line of JSON; `[DONE]` is the last one of the stream."""
+        return self._frames(decode_entry(record.payload))
 
     def _frames(self, entry: Entry) -> list[bytes]:
         match entry:
             case TokensEntry():
-                return [self._chunk({"content": entry.text})]
+                return [self._text_chunk(entry.text)]
             case TierEntry():
                 return [self._tier_chunk(entry)]
             case EndEntry():
@@ -71,7 +85,7 @@ class ChatRenderer:
             case CancelEntry():
                 return [self._chunk({}, finish="stop", edgewise={"cancelled_by": entry.by}), b"[DONE]"]
             case ErrorEntry():
-                return [_encode(error_body(entry.error))]
+                return [_encode(error_body(entry.error, trace_id=self._header.trace_id))]
             case WarnEntry():
                 return [self._chunk({}, edgewise={"warning": {"code": entry.code, "message": entry.message}})]
             case RevisionEntry():
@@ -79,8 +93,16 @@ class ChatRenderer:
             case RetractEntry():
                 return [self._chunk({}, edgewise={"retract": {"start": entry.start, "why": entry.why}})]
 
+    def _text_chunk(self, text: str) -> bytes:
+        """A chunk of text alone: while one tier speaks, only the text differs, so only the text is encoded."""
+        if not self._around_text:
+            before, _, after = self._chunk({"content": ""}).partition(_EMPTY)
+            self._around_text = before + _CONTENT, after
+        before, after = self._around_text
+        return before + _encode(text) + after
+
     def _tier_chunk(self, entry: TierEntry) -> bytes:
-        self._model, self._tier = entry.model, entry.tier
+        self._model, self._tier, self._around_text = entry.model, entry.tier, None
         delta = {"content": ""} if self._spoke else {"role": "assistant", "content": ""}
         self._spoke = True
         return self._chunk(delta, edgewise=self._meta() | {"why": entry.why, "model_version": entry.model_version})
@@ -110,6 +132,7 @@ class ChatRenderer:
             "rule": header.rule,
             "reason": header.reason,
             "policy": header.policy,
+            "trace": header.trace_id,
         }
 
     def _chunk(
@@ -201,6 +224,7 @@ class CompletionBuilder:
                     "rule": header.rule,
                     "reason": header.reason,
                     "policy": header.policy,
+                    "trace": header.trace_id,
                     "cancelled": isinstance(self._end, CancelEntry),
                     "first_token_ms": round(end.timings.first_token_s * 1000, 1),
                     "total_ms": round(end.timings.total_s * 1000, 1),

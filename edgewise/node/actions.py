@@ -44,10 +44,11 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class StartAttempt:
-    """Run the tier on this state and report its chunks."""
+    """Run the tier on this state and report its chunks; `trace` is the gateway's traceparent, or empty."""
 
     attempt: str
     state: GenerationState
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

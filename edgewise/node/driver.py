@@ -57,7 +57,7 @@ class EngineDriver:
         self.given_up = asyncio.Event()
         self._reported_at = clock()
         self._capabilities = _capabilities(engine, tokenizer, models)
-        self._thread = EngineThread(engine, self, name=name, ahead_tokens=self._ahead_tokens())
+        self._thread = EngineThread(engine, self, name=name, ahead_tokens=self._ahead_tokens(), clock=clock)
 
     @property
     def name(self) -> str:
@@ -123,6 +123,12 @@ class EngineDriver:
         """Report of the engine's thread: one wake-up of the loop for each step."""
         self._post(lambda: self._deliver(outputs))
 
+    def admitted(self, attempts: Sequence[str], at: float) -> None:
+        """Report of the engine's thread: these attempts have a slot since `at`. No wake-up: nobody waits for it."""
+        for name in attempts:
+            if emission := self._emissions.get(name):
+                emission.admitted_at = at
+
     def failed(self, attempts: Sequence[str], error: EdgewiseError) -> None:
         """Report of the engine's thread: these attempts cannot go on."""
         self._post(lambda: self._fail(attempts, error))
@@ -147,7 +153,7 @@ class EngineDriver:
 
     def _open(self, state: GenerationState, attempt: str) -> Emission:
         self._check_room(attempt)
-        emission = Emission(state, self._tokenizer, self._interval_s)
+        emission = Emission(state, self._tokenizer, self._interval_s, opened_at=self._clock())
         self._emissions[attempt] = emission
         self._reported_at = self._clock() if len(self._emissions) == 1 else self._reported_at
         self._thread.submit(attempt, state)
@@ -201,7 +207,7 @@ class EngineDriver:
         self._reported_at = self._clock()
         for output in outputs:
             if emission := self._emissions.get(output.attempt):
-                emission.put(output)
+                emission.put(output, self._reported_at)
 
     def _fail(self, attempts: Sequence[str], error: EdgewiseError) -> None:
         if not self.healthy:

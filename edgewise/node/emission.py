@@ -6,7 +6,9 @@ Used from the event loop's thread only. What runs the engine is engine_thread.py
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Callable
 
 from edgewise.generation.detokenize import TokenBytes
 from edgewise.generation.state import GenerationState
@@ -14,12 +16,25 @@ from edgewise.generation.text import TextStream
 from edgewise.node.engine import StepOutput
 from edgewise.routing.tier import Chunk, Finish, Usage
 from edgewise.wire.errors import EdgewiseError, TierError
+from edgewise.wire.frames import AttemptTimings
 
 
 class Emission:
-    """The way out of one attempt. `interval_s` is the least time between two tokens, or None for no limit."""
+    """The way out of one attempt. `interval_s` is the least time between two tokens, or None for no limit.
 
-    def __init__(self, state: GenerationState, tokenizer: TokenBytes, interval_s: float | None) -> None:
+    `opened_at` and the `now`s that it is given are seconds of one clock (None: nobody wants timings); `timer` only
+    measures short work.
+    """
+
+    def __init__(
+        self,
+        state: GenerationState,
+        tokenizer: TokenBytes,
+        interval_s: float | None,
+        *,
+        opened_at: float | None = None,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._text = TextStream(tokenizer, state.stops, state.output_ids)
         self._prompt_tokens = len(state.prompt_ids)
         self._replayed = len(state.output_ids)
@@ -29,11 +44,31 @@ class Emission:
         self._error: EdgewiseError | None = None
         self._next_at = float("-inf")
         self._interval_s = interval_s
+        self._timed = opened_at is not None
+        self._opened_at = self.admitted_at = self._first_at = self._last_at = opened_at or 0.0
+        self._heard = False
+        self._text_s = 0.0
+        self._timer = timer
         self.changed = asyncio.Event()
         self.cancelled = False
 
-    def put(self, output: StepOutput) -> None:
-        """More from the engine."""
+    @property
+    def timings(self) -> AttemptTimings | None:
+        """Where the time went, up to the engine's last news; None before it was heard of."""
+        if not (self._timed and self._heard):
+            return None
+        return AttemptTimings(
+            queue_s=max(0.0, self.admitted_at - self._opened_at),
+            prefill_s=max(0.0, self._first_at - self.admitted_at),
+            decode_s=self._last_at - self._first_at,
+            text_s=self._text_s,
+        )
+
+    def put(self, output: StepOutput, now: float = 0.0) -> None:
+        """More from the engine, at `now`."""
+        if not self._heard:
+            self._heard, self._first_at = True, now
+        self._last_at = now
         self._inbox.extend(output.ids)
         self._finish = self._finish or output.finish
         if output.error is not None:
@@ -81,7 +116,9 @@ class Emission:
         return None
 
     def _advance(self, ids: tuple[int, ...]) -> Chunk:
+        began_at = self._timer()
         out = self._text.push(ids)
+        self._text_s += self._timer() - began_at
         return self._chunk(ids[: out.taken], out.text, "stop" if out.stopped else None)
 
     def _allowance(self, now: float) -> int:
@@ -97,4 +134,4 @@ class Emission:
         start = self._replayed + self._emitted
         self._emitted += len(ids)
         usage = Usage(self._prompt_tokens, self._emitted) if finish else None
-        return Chunk(start, ids, text, finish, usage)
+        return Chunk(start, ids, text, finish, usage, self.timings if finish else None)

@@ -25,7 +25,7 @@ class StepOutput(msgspec.Struct, frozen=True):
 
 
 class EngineStats(msgspec.Struct, frozen=True):
-    """Counters since start and what runs now."""
+    """Counters since start and what runs now; `admitted` names the attempts to which the last step gave a slot."""
 
     running: int = 0
     queued: int = 0
@@ -34,6 +34,7 @@ class EngineStats(msgspec.Struct, frozen=True):
     output_tokens: int = 0
     tokens_per_s: float = 0.0
     kv_bytes: int = 0
+    admitted: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

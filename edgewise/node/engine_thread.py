@@ -7,6 +7,7 @@ asyncio are driver.py's business.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -26,12 +27,22 @@ class Reports(Protocol):
 
     def failed(self, attempts: Sequence[str], error: EdgewiseError) -> None: ...
 
+    def admitted(self, attempts: Sequence[str], at: float) -> None: ...
+
 
 class EngineThread:
     """Owns `engine` from `start` to `stop`. `ahead_tokens` is how far it may run ahead of what was taken."""
 
-    def __init__(self, engine: Engine, reports: Reports, *, name: str, ahead_tokens: int) -> None:
-        self._engine, self._reports = engine, reports
+    def __init__(
+        self,
+        engine: Engine,
+        reports: Reports,
+        *,
+        name: str,
+        ahead_tokens: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine, self._reports, self._clock = engine, reports, clock
         self._wake = threading.Condition()
         self._commands: deque[Callable[[], None]] = deque()
         self._ahead: dict[str, int] = {}
@@ -103,6 +114,7 @@ class EngineThread:
         return full < min(len(self._ahead), self.stats.slots)
 
     def _step(self) -> None:
+        began_at = self._clock()
         try:
             outputs = self._engine.step()
             self.stats = self._engine.stats()
@@ -110,6 +122,8 @@ class EngineThread:
             self._step_failed(error)
             return
         self._strikes = 0
+        if self.stats.admitted:
+            self._reports.admitted(self.stats.admitted, began_at)
         self._account(outputs)
         if outputs:
             self._reports.came_out(outputs)

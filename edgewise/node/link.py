@@ -26,6 +26,7 @@ from edgewise.node.outbox import Outbox
 from edgewise.node.session import NodeSession, SessionConfig
 from edgewise.node.telemetry import TelemetrySource
 from edgewise.node.work import CommandHandler, NodeWork, PolicyHandler
+from edgewise.observability.observer import Observer
 from edgewise.routing.tier import Tier
 from edgewise.wire.codec import decode_gateway_frame
 from edgewise.wire.errors import (
@@ -89,6 +90,7 @@ class NodeLink:
         *,
         device: Callable[[], dict[str, Scalar]] = dict,
         rng: random.Random | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.connected = asyncio.Event()
         self.last_error: ErrorInfo | None = None
@@ -102,7 +104,9 @@ class NodeLink:
             self._identity(manifests), Backoff(rng or random.Random(), config.backoff), self._report, config.session
         )
         self._outbox = Outbox()
-        self._work = NodeWork(tier, self._session, self._perform, self._put, on_policy, on_command)
+        self._work = NodeWork(
+            tier, self._session, self._perform, self._put, on_policy, on_command, observer or Observer()
+        )
         self._sooner = asyncio.Event()
         self._tick_at = 0.0
         self._retry_at = 0.0
@@ -242,8 +246,8 @@ class NodeLink:
         match action:
             case do.Send(frame):
                 self._outbox.push(frame)
-            case do.StartAttempt(attempt, state):
-                self._work.start(attempt, state)
+            case do.StartAttempt(attempt, state, trace):
+                self._work.start(attempt, state, trace)
             case do.CancelAttempt(attempt):
                 self._work.cancel(attempt)
             case do.ReadTelemetry(after_seq, limit):
@@ -254,10 +258,12 @@ class NodeLink:
                 self._work.apply_policy(digest, text)
             case do.RunCommand(command):
                 self._work.run_command(command)
-            case do.Joined():
+            case do.Joined(welcome):
                 self.last_error = None
                 self.connected.set()
                 log.info("joined %s as %s", self._config.session_url, self._config.node_id)
+                for name, version in welcome.wanted_models.items():
+                    log.warning("operators want version %s of the model %s here; load it and restart", version, name)
             case do.Close(code, reason):
                 self._outbox.close(code, reason)
             case do.ReconnectAt():

@@ -62,7 +62,10 @@ class OpenAttempts:
         if chunk.finish:
             self.forget(attempt)
             rest = "" if chunk.ids else chunk.text
-            told.append(frames.Finished(attempt=attempt, finish=chunk.finish, usage=_usage(chunk.usage), text=rest))
+            usage = _usage(chunk.usage)
+            told.append(
+                frames.Finished(attempt=attempt, finish=chunk.finish, usage=usage, text=rest, timings=chunk.timings)
+            )
         return told
 
     def failed(self, attempt: str, error: EdgewiseError) -> list[frames.Frame]:

@@ -294,7 +294,7 @@ class NodeSession:
             state = self._attempts.begin(frame, now)
         except FrameMalformedError as error:
             return [Send(frames.Failed(attempt=frame.attempt, error=error.info()))]
-        return [StartAttempt(frame.attempt, state)]
+        return [StartAttempt(frame.attempt, state, frame.trace)]
 
     def _on_telemetry_ack(self, frame: frames.TelemetryAck) -> list[Action]:
         if not self._telemetry.answered(frame):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,7 +16,10 @@ from edgewise.generation.state import GenerationState
 from edgewise.node.actions import Action, Send
 from edgewise.node.commands import CommandResult
 from edgewise.node.session import NodeSession
-from edgewise.routing.tier import Tier
+from edgewise.observability.context import TraceContext, enter, new_span_id, new_trace_id, parse_traceparent
+from edgewise.observability.observer import Observer
+from edgewise.observability.spans import Served
+from edgewise.routing.tier import Chunk, Tier
 from edgewise.wire.errors import EdgewiseError, SessionError, TierError, UnsupportedParameterError
 from edgewise.wire.frames import Command, Frame
 
@@ -25,6 +29,7 @@ CommandHandler = Callable[[Command], Awaitable[dict[str, Any]]]
 """Runs a command and returns its detail; raises an EdgewiseError when it failed."""
 
 log = logging.getLogger(__name__)
+_NOTHING = Chunk(0, (), "")
 
 
 class NodeWork:
@@ -38,6 +43,8 @@ class NodeWork:
         put: Callable[[Frame], Awaitable[None]],
         on_policy: PolicyHandler | None,
         on_command: CommandHandler | None,
+        observer: Observer,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tier = tier
         self._session = session
@@ -45,12 +52,14 @@ class NodeWork:
         self._put = put
         self._on_policy = on_policy
         self._on_command = on_command
+        self._observer = observer
+        self._clock = clock
         self._attempts: dict[str, asyncio.Task[None]] = {}
         self._others: set[asyncio.Task[None]] = set()
 
-    def start(self, attempt: str, state: GenerationState) -> None:
-        """Serve an attempt until it ends or is cancelled."""
-        self._attempts[attempt] = asyncio.create_task(self._serve(attempt, state))
+    def start(self, attempt: str, state: GenerationState, trace: str = "") -> None:
+        """Serve an attempt until it ends or is cancelled, under the gateway's traceparent."""
+        self._attempts[attempt] = asyncio.create_task(self._serve(attempt, state, trace))
 
     def cancel(self, attempt: str) -> None:
         """Stop an attempt's task and the tier's work on it."""
@@ -74,11 +83,15 @@ class NodeWork:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _serve(self, attempt: str, state: GenerationState) -> None:
+    async def _serve(self, attempt: str, state: GenerationState, trace: str) -> None:
         """One attempt; every way out but cancellation tells the gateway the end of it."""
+        context = parse_traceparent(trace) or TraceContext(new_trace_id(), new_span_id())
+        enter(context)
+        began_at, last = self._clock(), _NOTHING
+        error: EdgewiseError | None = None
         try:
-            await self._iterate(attempt, state)
-            error: EdgewiseError = TierError("The tier stopped without saying why", where=self._tier.name)
+            last = await self._iterate(attempt, state)
+            error = None if last.finish else TierError("The tier stopped without saying why", where=self._tier.name)
         except EdgewiseError as fault:
             error = fault
         except Exception:
@@ -87,15 +100,22 @@ class NodeWork:
         finally:
             if self._attempts.get(attempt) is asyncio.current_task():
                 del self._attempts[attempt]
-        await self._tell(self._session.on_failed(attempt, error))
+            outcome = last.finish or (error.info().code if error else "cancelled")
+            tokens = last.usage.completion_tokens if last.usage else 0
+            served = Served(context, attempt, state.model, began_at, self._clock(), outcome, tokens, last.timings)
+            self._observer.served(served)
+        if error is not None:
+            await self._tell(self._session.on_failed(attempt, error))
 
-    async def _iterate(self, attempt: str, state: GenerationState) -> None:
+    async def _iterate(self, attempt: str, state: GenerationState) -> Chunk:
+        """Tell every chunk; returns the last one, or nothing's where the tier stopped without one."""
         chunks = self._tier.generate(state, attempt)
         try:
             async for chunk in chunks:
                 await self._tell(self._session.on_chunk(attempt, chunk))
                 if chunk.finish:
-                    return
+                    return chunk
+            return _NOTHING
         finally:
             close = getattr(chunks, "aclose", None)
             if close is not None:

@@ -6,29 +6,47 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import cast
 
 from edgewise.generation.state import GenerationState
-from edgewise.routing.tier import Chunk, Tier
+from edgewise.observability.context import enter
+from edgewise.observability.trail import Leg, unobserved
+from edgewise.routing.tier import Chunk, Tier, WholeTier
 from edgewise.wire.errors import EdgewiseError, TierError, TierRejectedError, TierTimeoutError
 
 logger = logging.getLogger(__name__)
 
 
 class Attempt:
-    """Owns the iterator of `tier.generate`. Use `first` once, then `next` until a chunk with `finish` came."""
+    """Owns the iterator of `tier.generate`, or of `generate_whole` where that is asked for and offered (then `whole`).
+    Use `next` until a chunk with `finish` came; `leg` is marked on the way."""
 
-    def __init__(self, tier: Tier, state: GenerationState, attempt_id: str) -> None:
+    def __init__(
+        self, tier: Tier, state: GenerationState, attempt_id: str, leg: Leg | None = None, *, whole: bool = False
+    ) -> None:
+        self.whole = whole and tier.capabilities.whole
+        generate = cast(WholeTier, tier).generate_whole if self.whole else tier.generate
         self.tier = tier
+        self.leg = leg or unobserved().leg(attempt_id, tier.name, tier.kind)
         self.id = attempt_id
         self.tokens = 0
         self._state = state
         self._next_index = len(state.output_ids)
-        self._chunks: AsyncIterator[Chunk] = tier.generate(state, attempt_id)
+        self._chunks: AsyncIterator[Chunk] = generate(state, attempt_id)
         self._open = True
 
     async def next(self, timeout_s: float | None) -> Chunk:
         """The next chunk. Raises TierTimeoutError after `timeout_s` of silence, TierRejectedError when the request is
         at fault, and TierError for everything else that a tier can do wrong, so that the runner can always go on."""
+        try:
+            return await self._next(timeout_s)
+        except TierError as error:
+            self.leg.end(error.info().code, self.tokens)
+            raise
+
+    async def _next(self, timeout_s: float | None) -> Chunk:
+        if not self.leg.first_at:
+            enter(self.leg.context)  # the tier sends it on; later chunks need none
         try:
             async with asyncio.timeout(timeout_s):
                 chunk = await anext(self._chunks)
@@ -55,12 +73,16 @@ class Attempt:
             )
         self._next_index += len(chunk.ids)
         self.tokens += len(chunk.ids) or (1 if chunk.text else 0)
+        if not self.leg.first_at:
+            self.leg.spoke()
         if chunk.finish is not None:
             self._open = False
+            self.leg.end(chunk.finish, self.tokens, chunk.timings)
 
     async def abandon(self) -> None:
         """Stop the tier's work at once and close its iterator; safe to call twice, and after the end."""
         was_open, self._open = self._open, False
+        self.leg.end("cancelled", self.tokens)
         try:
             if was_open:
                 with suppress(EdgewiseError):

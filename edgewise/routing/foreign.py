@@ -22,21 +22,24 @@ _FINISHES: dict[str, Finish] = {
 }
 
 
-class _Delta(msgspec.Struct):
+class _Text(msgspec.Struct, frozen=True, gc=False):
     content: str | None = None
 
 
-class _Choice(msgspec.Struct):
-    delta: _Delta = msgspec.field(default_factory=_Delta)
+class _Choice(msgspec.Struct, frozen=True):
+    """`delta` in a stream, `message` in a whole answer."""
+
+    delta: _Text = _Text()
+    message: _Text = _Text()
     finish_reason: str | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
 
-class _Error(msgspec.Struct):
+class _Error(msgspec.Struct, gc=False):
     message: str = ""
 
 
@@ -49,20 +52,20 @@ class _Event(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Event)
 
 
-def chat_body(state: GenerationState, model: str) -> dict[str, Any]:
+def chat_body(state: GenerationState, model: str, *, stream: bool = True) -> dict[str, Any]:
     """The fields that every OpenAI-compatible server understands; penalties and stops only where they are set."""
     sampling = state.sampling
     body: dict[str, Any] = {
         "model": model,
         "messages": [{"role": message.role, "content": message.content} for message in state.messages],
-        "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream": stream,
         "max_tokens": state.budget,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "seed": state.seed,
     }
     optional: dict[str, Any] = {
+        "stream_options": {"include_usage": True} if stream else None,
         "stop": list(state.stops),
         "frequency_penalty": sampling.frequency_penalty,
         "presence_penalty": sampling.presence_penalty,
@@ -73,35 +76,68 @@ def chat_body(state: GenerationState, model: str) -> dict[str, Any]:
 async def read_chunks(blocks: AsyncIterator[bytes], name: str, n0: int) -> AsyncGenerator[Chunk, None]:
     """Text chunks, then one with the finish and the usage: some servers send usage after the finish, some never.
 
-    Raises UpstreamError for an event that is no chat chunk, an error in the stream, and a stream that breaks off.
+    Events that arrived together become one chunk. Raises UpstreamError for an event that is no chat chunk, an error in
+    the stream, and a stream that breaks off; what was said before it is yielded first.
     """
-    finish: Finish | None = None
-    usage: Usage | None = None
+    reading = _Reading(name)
     try:
-        async for data in _events(blocks):
-            chunk = _decode(data, name)
-            usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens) if chunk.usage else usage
-            for choice in chunk.choices[:1]:
-                if choice.delta.content:
-                    yield Chunk(n0, (), choice.delta.content)
-                if choice.finish_reason is not None:
-                    finish = _FINISHES.get(choice.finish_reason, "stop")
+        async for block in blocks:
+            text, error = reading.take(block)
+            if text:
+                yield Chunk(n0, (), text)
+            if error is not None:
+                raise error
+            if reading.done:
+                break
     except Exception:  # whatever the transport raises: an answer whose finish is known is whole
-        if finish is None:
+        if reading.finish is None:
             raise
-    if finish is None:
-        raise UpstreamError(f"{name} closed its stream without a finish reason", where=name)
-    yield Chunk(n0, (), "", finish, usage)
+    yield Chunk(n0, (), "", _finish(reading.finish, name), reading.usage)
 
 
-async def _events(blocks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
-    """The data of each event up to `[DONE]`; what a server does after that is of no interest."""
-    parser = SseParser()
-    async for block in blocks:
-        for event in parser.feed(block):
-            if event.data == "[DONE]":
-                return
-            yield event.data
+class _Reading:
+    """One stream of chat chunks as far as it was read; `done` at `[DONE]`, after which nothing is of interest."""
+
+    def __init__(self, name: str) -> None:
+        self.finish: str | None = None
+        self.usage: Usage | None = None
+        self.done = False
+        self._name = name
+        self._parser = SseParser()
+
+    def take(self, block: bytes) -> tuple[str, UpstreamError | None]:
+        """The text of the events that `block` completes, and the fault of the first one that is not as it should be."""
+        texts: list[str] = []
+        for data in self._parser.feed_data(block):
+            if data == b"[DONE]":
+                self.done = True
+                break
+            try:
+                event = _decode(data, self._name)
+            except UpstreamError as error:
+                return "".join(texts), error
+            if event.usage is not None:
+                self.usage = Usage(event.usage.prompt_tokens, event.usage.completion_tokens)
+            if event.choices:
+                choice = event.choices[0]
+                if choice.delta.content:
+                    texts.append(choice.delta.content)
+                self.finish = choice.finish_reason or self.finish
+        return "".join(texts), None
+
+
+def read_whole(body: bytes, name: str, n0: int) -> Chunk:
+    """A whole answer as one chunk. Raises UpstreamError when it is none, or has no finish reason."""
+    event = _decode(body, name)
+    choice = event.choices[0] if event.choices else _Choice()
+    usage = Usage(event.usage.prompt_tokens, event.usage.completion_tokens) if event.usage else None
+    return Chunk(n0, (), choice.message.content or "", _finish(choice.finish_reason, name), usage)
+
+
+def _finish(reason: str | None, name: str) -> Finish:
+    if reason is None:
+        raise UpstreamError(f"{name} ended its answer without a finish reason", where=name)
+    return _FINISHES.get(reason, "stop")
 
 
 def error_message(body: bytes) -> str:
@@ -114,11 +150,11 @@ def error_message(body: bytes) -> str:
     return (said or body.decode("utf-8", errors="replace"))[:ERROR_MAX_CHARS]
 
 
-def _decode(data: str, name: str) -> _Event:
+def _decode(data: bytes, name: str) -> _Event:
     try:
         event = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UpstreamError(f"{name} sent an event that is not a chat chunk: {error}", where=name) from error
+        raise UpstreamError(f"{name} sent something that is not a chat completion: {error}", where=name) from error
     if event.error is not None:
-        raise UpstreamError(f"{name} reported an error in its stream: {error_message(data.encode())}", where=name)
+        raise UpstreamError(f"{name} reported an error in its answer: {error_message(data)}", where=name)
     return event

@@ -12,7 +12,8 @@ from edgewise.routing.modes.ordered import open_ordered
 from edgewise.routing.plan import Plan
 from edgewise.wire.errors import NoTierError
 
-PATIENCE_S = 15.0
+PATIENCE_S = 35.0
+"""Longer than a node that lost its gateway may wait before it dials again (30 s, edgewise/node/backoff.py)."""
 POLL_S = 0.05
 POLL_MAX_S = 1.0
 

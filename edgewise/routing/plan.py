@@ -9,6 +9,8 @@ from edgewise.generation.state import GenerationState
 from edgewise.routing.tier import Tier, TierKind
 
 TierSource = Callable[[TierKind], list[Tier]]
+WHOLE_TOKENS_PER_S = 5.0
+"""Slower than any engine that is worth waiting for, where nothing is heard of it until its answer is whole."""
 
 
 @dataclass(frozen=True)
@@ -20,19 +22,25 @@ class Limits:
     soft_s: float = 10.0
     total_s: float | None = None
 
+    def first_s(self, whole_tokens: int = 0) -> float:
+        """How long to wait for the first chunk: of an answer in one piece, as long as so many tokens may take, too."""
+        return (self.first_token_s or self.stall_s) + whole_tokens / WHOLE_TOKENS_PER_S
+
 
 @dataclass(frozen=True)
 class Plan:
     """How one answer is to be made.
 
     `kinds` lists the tier kinds that may speak at all, best first: the order of fall-back and continuation. `tiers`
-    is asked anew each time, so that a worker that came or went since the decision is seen.
+    is asked anew each time, so that a worker that came or went since the decision is seen. `whole`: nobody reads before
+    the end, so a tier that can may give its answer in one piece.
     """
 
     mode: str
     kinds: tuple[TierKind, ...]
     tiers: TierSource
     limits: Limits = field(default_factory=Limits)
+    whole: bool = False
 
     def without(self, names: frozenset[str]) -> Plan:
         """The same plan with some tiers out of sight."""

@@ -7,18 +7,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from edgewise.generation.state import GenerationState
 from edgewise.ids import new_id
+from edgewise.observability.trail import Trail, unobserved
 from edgewise.routing.attempt import Attempt
 from edgewise.routing.handoff import Encode, Sleep, open_continuation, with_ids
 from edgewise.routing.modes import MODES
 from edgewise.routing.modes.base import Opening, nobody_left
 from edgewise.routing.plan import Plan
 from edgewise.routing.seams import Seams
+from edgewise.routing.silence import SilenceWatch
 from edgewise.routing.tier import Chunk, Finish, Tier, Usage
 from edgewise.streams.entries import EndEntry, ErrorEntry, TierEntry, Timings, WarnEntry
 from edgewise.streams.log import Claim, StreamLog
@@ -55,6 +58,7 @@ class Job:
     resumed: bool = False
     on_stored: OnStored = lambda records: None
     seams: Seams = field(default_factory=Seams)
+    trail: Trail = field(default_factory=unobserved)
 
 
 @dataclass
@@ -63,6 +67,7 @@ class Outcome:
 
     Beside the finishes of tiers: `error` (ended with one), `cancelled`; and `fenced` (another runner has it) and
     `interrupted` (this runner had to stop), after which the stream is still open and somebody else will end it.
+    `points` holds the seconds at the five latency points.
     """
 
     finish: str = "error"
@@ -70,6 +75,7 @@ class Outcome:
     usage: Usage = field(default_factory=Usage)
     timings: Timings = field(default_factory=Timings)
     failures: list[EdgewiseError] = field(default_factory=list)
+    points: dict[str, float] = field(default_factory=dict)
 
 
 class Runner:
@@ -93,17 +99,12 @@ class Runner:
         self._attempt_id = attempt_id
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._draining = False
+        self._drained = False
 
     async def open(self, sid: str, *, owner: str, request: bytes) -> Claim:
         """Create the stream and claim its first epoch. Raises ShuttingDownError once `drain` was called."""
         self._refuse_while_draining()
-        opened = self._log.create(sid, owner=owner, request=request), self.claim(sid, seen_epoch=0)
-        created, claimed = await asyncio.gather(*opened, return_exceptions=True)  # in this order, in one round trip
-        for outcome in (created, claimed):
-            if isinstance(outcome, BaseException):
-                raise outcome
-        assert isinstance(claimed, Claim)
-        return claimed
+        return await self._log.open(sid, owner=owner, request=request, holder=self._holder, lease_s=self._lease_s)
 
     async def claim(self, sid: str, *, seen_epoch: int) -> Claim:
         """Claim the epoch after `seen_epoch`. Raises FencedError when somebody else has it, ShuttingDownError."""
@@ -113,14 +114,14 @@ class Runner:
     async def abandon(self, sid: str, claim: Claim, error: EdgewiseError) -> None:
         """End a claimed stream that nobody can go on with."""
         async with StreamWriter(self._log, sid, claim, lease_s=self._lease_s) as writer:
-            await writer.entry(ErrorEntry(error.info()))
+            writer.hold(ErrorEntry(error.info()))
             await writer.end(EndEntry("error", 0, 0))
 
     def start(self, job: Job, on_end: Callable[[Outcome], None]) -> None:
         """Make the answer in the background; `on_end` is called once when the work on it is over."""
         task = asyncio.create_task(self._run_to_end(job, on_end), name=f"answer-{job.sid}")
         self._tasks[job.sid] = task
-        task.add_done_callback(lambda _: self._tasks.pop(job.sid, None))
+        task.add_done_callback(lambda _: self._forget(job.sid, task))
 
     @property
     def running(self) -> int:
@@ -137,22 +138,29 @@ class Runner:
             task.cancel()
 
     async def drain(self, timeout_s: float) -> None:
-        """Take no new answers and let the running ones end; those that do not are stopped, and their lease runs out
-        for others to take."""
+        """Take no new answers and let the running ones end; those that do not, and those whose stream was just being
+        opened, are stopped, and their lease is given up for others to take at once."""
         self._draining = True
-        tasks = list(self._tasks.values())
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=timeout_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=timeout_s)
+        self._drained = True
+        late = list(self._tasks.values())
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    def _forget(self, sid: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(sid) is task:
+            del self._tasks[sid]
 
     async def _run_to_end(self, job: Job, on_end: Callable[[Outcome], None]) -> None:
         answering = _Answering(job, self._log, self._lease_s, self._clock, self._sleep, self._attempt_id)
         try:
+            if self._drained:
+                raise asyncio.CancelledError
             await answering.run()
         except (FencedError, asyncio.CancelledError):
-            answering.outcome.finish = await self._fate(job.sid)
+            answering.outcome.finish = await _to_its_end(self._fate(job, answering.outcome.finish))
         except LogUnavailableError as error:
             answering.outcome.finish = INTERRUPTED
             answering.outcome.failures.append(error)
@@ -160,15 +168,20 @@ class Runner:
         finally:
             on_end(answering.outcome)
 
-    async def _fate(self, sid: str) -> str:
-        """What became of a stream that was taken out of our hands, by a cancel, another claim or our own drain."""
+    async def _fate(self, job: Job, written: str) -> str:
+        """What became of a stream that was taken out of our hands, by a cancel, another claim or our own drain; in a
+        drain its lease is given up. `written` is the finish of an end that may have been on its way."""
         try:
-            status = (await self._log.head(sid)).status
+            if self._draining:
+                await self._log.release(job.sid, epoch=job.claim.epoch)
+            head = await self._log.head(job.sid)
         except EdgewiseError as error:
-            logger.warning("a stopped stream cannot be looked at: %s", error, extra={"stream": sid})
-            status = "open"
-        if status == "cancelled":
+            logger.warning("a stopped stream cannot be looked at: %s", error, extra={"stream": job.sid})
+            return INTERRUPTED if self._draining else "fenced"
+        if head.status == "cancelled":
             return "cancelled"
+        if head.status == "done":
+            return written if head.epoch == job.claim.epoch else "fenced"
         return INTERRUPTED if self._draining else "fenced"
 
     def _refuse_while_draining(self) -> None:
@@ -191,28 +204,36 @@ class _Answering:
         self.outcome = Outcome()
         self._job = job
         self._plan = job.plan
+        self._trail = job.trail
         self._clock = clock
         self._sleep = sleep
         self._attempt_id = attempt_id
         self._state = job.seams.redact(job.state)
-        self._writer = StreamWriter(log, job.sid, job.claim, lease_s=lease_s, on_stored=job.on_stored)
+        self._writer = StreamWriter(
+            log,
+            job.sid,
+            job.claim,
+            lease_s=lease_s,
+            on_stored=job.on_stored,
+            on_waited=job.trail.appended,
+            on_fenced=self._stop,
+        )
         self._first_token_s = 0.0
         self._waste = 0
         self._tail = ""
         self._usage = Usage()
-        self._heard_at = clock()
+        self._silence = SilenceWatch(job.plan.limits.soft_s, self._warn, clock=clock)
+        self._pump: asyncio.Task[object] | None = None
 
     async def run(self) -> None:
         """Make it to its end. Raises FencedError and LogUnavailableError; every other fault ends the answer."""
+        self._pump = asyncio.current_task()
         async with self._writer:
             await self._answer_or_give_up()
 
     async def _answer_or_give_up(self) -> None:
-        pump = asyncio.current_task()
-        assert pump is not None
-        watch = asyncio.create_task(self._watch(pump))
         try:
-            async with asyncio.timeout(self._plan.limits.total_s):
+            async with self._silence, asyncio.timeout(self._plan.limits.total_s):
                 await self._answer()
         except TimeoutError:
             await self._give_up(TierTimeoutError("The answer took longer than its total time limit"))
@@ -223,26 +244,16 @@ class _Answering:
         except Exception:
             logger.exception("an answer met a fault of ours", extra={"stream": self._job.sid})
             await self._give_up(EdgewiseError("The answer met an internal error", remedy="ask again"))
-        finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
 
-    async def _watch(self, pump: asyncio.Task[object]) -> None:
-        """Warn the reader once per long silence; stop the pump when the stream is no longer ours."""
-        while not self._writer.fenced.is_set():
-            soft_s = self._plan.limits.soft_s
-            quiet_s = self._clock() - self._heard_at
-            if quiet_s >= soft_s:
-                self._heard_at = self._clock()
-                await self._warn(f"No token for {soft_s:g} s; still trying.")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._writer.fenced.wait(), max(soft_s - quiet_s, 0.05))
-        pump.cancel()
+    def _stop(self) -> None:
+        """The stream is no longer ours. A pump that is just being told so by the writer stops by itself."""
+        if self._pump is not None and self._pump is not asyncio.current_task():
+            self._pump.cancel()
 
-    async def _warn(self, message: str) -> None:
-        """A warning that cannot be written is none the less of no interest to the watch."""
+    async def _warn(self) -> None:
+        """Tell the reader of a long silence; a warning that cannot be written changes nothing."""
         with suppress(FencedError, LogUnavailableError):
-            await self._writer.entry(WarnEntry("slow", message))
+            await self._writer.entry(WarnEntry("slow", f"No token for {self._plan.limits.soft_s:g} s; still trying."))
 
     async def _answer(self) -> None:
         finish = None if self._job.resumed else await self._speak(await self._open(), "chosen")
@@ -270,7 +281,9 @@ class _Answering:
         )
 
     def _start(self, tier: Tier) -> Attempt:
-        return Attempt(tier, self._state, self._attempt_id())
+        attempt = self._attempt_id()
+        leg = self._trail.leg(attempt, tier.name, tier.kind)
+        return Attempt(tier, self._state, attempt, leg, whole=self._plan.whole)
 
     async def _speak(self, opening: Opening, why: str) -> Finish | None:
         """Pump one tier until it finishes (returns why) or dies (returns None, state advanced as far as it got)."""
@@ -278,6 +291,8 @@ class _Answering:
         self._waste += opening.waste_tokens
         self.outcome.failures += opening.failures
         self.outcome.tiers.append(attempt.tier.name)
+        if (watch := self._trail.watch) is not None:
+            watch.moved(attempt.tier.load().rtt_ms)
         try:
             self._writer.hold(_tier_entry(attempt.tier, self._state, opening, why))
             chunk = opening.first
@@ -293,9 +308,9 @@ class _Answering:
             await attempt.abandon()
 
     async def _write(self, chunk: Chunk) -> None:
-        self._heard_at = self._clock()
+        heard_at = self._silence.heard()
         if not self._first_token_s and (chunk.ids or chunk.text):
-            self._first_token_s = self._heard_at - self._job.arrived_at
+            self._first_token_s = heard_at - self._job.arrived_at
         if chunk.usage is not None:
             self._usage = chunk.usage
         seams = self._job.seams
@@ -304,6 +319,8 @@ class _Answering:
             self._tail = text
         elif chunk.ids or chunk.text:
             self._state = self._state.advanced(chunk.ids, chunk.text)
+            if (watch := self._trail.watch) is not None:
+                watch.said(chunk.ids)
             await self._writer.tokens(chunk.n0, chunk.ids, text)
 
     async def _end(self, finish: str) -> None:
@@ -319,8 +336,17 @@ class _Answering:
     async def _give_up(self, error: EdgewiseError) -> None:
         """Keep the part that was said, say what went wrong, and end."""
         self.outcome.failures.append(error)
-        await self._writer.entry(ErrorEntry(error.info()))
+        self._writer.hold(ErrorEntry(error.info()))  # in one step with the end: who resumes never finds it alone
         await self._end("error")
+
+
+async def _to_its_end(work: Coroutine[Any, Any, str]) -> str:
+    """What `work` returns, however often its caller is cancelled meanwhile: told twice to stop, it stops once."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    return task.result()
 
 
 def _tier_entry(tier: Tier, state: GenerationState, opening: Opening, why: str) -> TierEntry:

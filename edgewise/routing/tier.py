@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from edgewise.generation.state import GenerationState
+from edgewise.wire.frames import AttemptTimings
 
 TierKind = Literal["edge", "cloud"]
 Finish = Literal["stop", "length", "content_filter", "tool_calls"]
@@ -25,8 +26,8 @@ class Chunk(msgspec.Struct, frozen=True):
 
     `n0` is the index in the whole answer of the first id in `ids`; `ids` is empty for engines that only give text;
     `text` is complete UTF-8 and never holds part of a stop string. `finish` is set on the last chunk only, and
-    `usage` there when the engine counts for itself. What was held back until the end (half a character, the beginning
-    of a stop string) comes as the text of a last chunk without ids.
+    `usage` and `timings` there when the engine counts for itself. What was held back until the end (half a character,
+    the beginning of a stop string) comes as the text of a last chunk without ids.
     """
 
     n0: int
@@ -34,6 +35,7 @@ class Chunk(msgspec.Struct, frozen=True):
     text: str
     finish: Finish | None = None
     usage: Usage | None = None
+    timings: AttemptTimings | None = None
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,16 +49,19 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     context_tokens: int = 0
     continues: bool = True
     """Whether an attempt may start with output ids (continue another tier's answer)."""
+    whole: bool = False
+    """Whether it is a WholeTier."""
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What a tier is doing now, as of `age_s` seconds ago."""
+    """What a tier is doing now, as of `age_s` seconds ago. `rtt_ms` is its link's round trip, where there is one."""
 
     running: int = 0
     queued: int = 0
     slots: int = 1
     tokens_per_s: float = 0.0
     age_s: float = 0.0
+    rtt_ms: float | None = None
 
 
 class Tier(Protocol):
@@ -82,3 +87,11 @@ class Tier(Protocol):
     async def cancel(self, attempt: str) -> None: ...
 
     def load(self) -> Load: ...
+
+
+class WholeTier(Tier, Protocol):
+    """A tier whose capabilities say `whole`: it can give an answer in one piece, where nobody reads before the end."""
+
+    def generate_whole(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
+        """One chunk with the text, the finish and the usage. Raises as `generate` does."""
+        ...

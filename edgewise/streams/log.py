@@ -60,6 +60,10 @@ class StreamLog(Protocol):
         """Open a stream, once. `request` is the immutable snapshot that a later runner needs. Raises ConflictError."""
         ...
 
+    async def open(self, sid: str, *, owner: str, request: bytes, holder: str, lease_s: float) -> Claim:
+        """`create`, and `claim` of the first epoch, in one step. Raises ConflictError."""
+        ...
+
     async def claim(self, sid: str, *, holder: str, lease_s: float, seen_epoch: int) -> Claim:
         """Take the next epoch; a stream that was never claimed is in epoch 0. Raises FencedError when `seen_epoch` is
         not the current epoch, when another holder's lease is alive, or when the stream has ended."""
@@ -76,6 +80,11 @@ class StreamLog(Protocol):
 
     async def renew(self, sid: str, *, epoch: int) -> None:
         """Keep the lease without an entry (a long prefill). Raises FencedError."""
+        ...
+
+    async def release(self, sid: str, *, epoch: int) -> None:
+        """Give the lease of `epoch` up: the stream counts as expired at once. Nothing to do when it has ended, or when
+        another epoch has begun."""
         ...
 
     async def cancel(self, sid: str, *, payload: bytes) -> int:

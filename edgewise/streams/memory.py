@@ -38,6 +38,10 @@ class MemoryStreamLog:
             raise exists(sid)
         self._streams[sid] = _Stream(owner, request)
 
+    async def open(self, sid: str, *, owner: str, request: bytes, holder: str, lease_s: float) -> Claim:
+        await self.create(sid, owner=owner, request=request)
+        return await self.claim(sid, holder=holder, lease_s=lease_s, seen_epoch=0)
+
     async def claim(self, sid: str, *, holder: str, lease_s: float, seen_epoch: int) -> Claim:
         stream = self._open(sid)
         if stream.epoch != seen_epoch:
@@ -73,6 +77,11 @@ class MemoryStreamLog:
         if stream.epoch != epoch:
             raise stale(sid, stream.epoch)
         self._open(sid).lease_until = self._clock() + stream.lease_s
+
+    async def release(self, sid: str, *, epoch: int) -> None:
+        stream = self._stream(sid)
+        if stream.status == "open" and stream.epoch == epoch:
+            stream.lease_until = 0.0
 
     async def cancel(self, sid: str, *, payload: bytes) -> int:
         stream = self._stream(sid)

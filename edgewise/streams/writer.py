@@ -34,8 +34,9 @@ class StreamWriter:
 
     Every method raises FencedError once another claim or a cancel has fenced this writer (`fenced` is set then), and
     LogUnavailableError while the log cannot take the entry; the entry is kept and sent again by the next call.
-    `lease_s` is the lease of the claim, `on_stored` hears of records that the log has just confirmed, `clock` counts
-    monotonic seconds, `call_later` starts timers on that clock.
+    `lease_s` is the lease of the claim, `clock` counts monotonic seconds, `call_later` starts timers on that clock.
+    `on_stored` hears of records that the log has just confirmed, `on_waited` how long that took, `on_fenced` once that
+    the stream is no longer ours.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class StreamWriter:
         flush_after_s: float = FLUSH_AFTER_S,
         flush_after_tokens: int = FLUSH_AFTER_TOKENS,
         on_stored: OnStored = lambda records: None,
+        on_waited: Callable[[float], None] = lambda seconds: None,
+        on_fenced: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         call_later: CallLater = loop_call_later,
     ) -> None:
@@ -59,6 +62,8 @@ class StreamWriter:
         self._flush_after_s = flush_after_s
         self._flush_after_tokens = flush_after_tokens
         self._on_stored = on_stored
+        self._on_waited = on_waited
+        self._on_fenced = on_fenced
         self._clock = clock
         self._call_later = call_later
         self._buffer = _TokenBuffer()
@@ -178,12 +183,18 @@ class StreamWriter:
         except LogGapError as gap:
             self._rewind_to(gap)
         except FencedError:
-            self.fenced.set()
+            self._fence()
             raise
         else:
             self._renewed_at = asked_at
             self._stored += len(payloads)
+            self._on_waited(self._clock() - asked_at)
             self._on_stored([Record(place, self.epoch, payload) for place, payload in enumerate(payloads, seq)])
+
+    def _fence(self) -> None:
+        if not self.fenced.is_set():
+            self.fenced.set()
+            self._on_fenced()
 
     def _rewind_to(self, gap: LogGapError) -> None:
         """Send again from where the log ends now. Entries older than this claim are not ours to restore."""
@@ -206,7 +217,7 @@ class StreamWriter:
         try:
             await self._log.renew(self._sid, epoch=self.epoch)
         except FencedError:
-            self.fenced.set()
+            self._fence()
             raise
         self._renewed_at = asked_at
 

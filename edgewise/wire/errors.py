@@ -10,6 +10,18 @@ from typing import ClassVar
 import msgspec
 
 
+class RateState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The last minute of a key or a tenant: what is allowed, what is left, and seconds until all of it is free again.
+    None: no such limit."""
+
+    limit_requests: int | None = None
+    remaining_requests: int | None = None
+    reset_requests_s: float = 0.0
+    limit_tokens: int | None = None
+    remaining_tokens: int | None = None
+    reset_tokens_s: float = 0.0
+
+
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """An error as it travels: in a frame, in a log entry, inside an HTTP body."""
 
@@ -21,6 +33,7 @@ class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     remedy: str = ""
     retry_after_s: float | None = None
     retryable: bool = False
+    rate: RateState | None = None
 
 
 class EdgewiseError(Exception):
@@ -145,6 +158,52 @@ class UnauthenticatedError(EdgewiseError):
 
 class ForbiddenError(EdgewiseError):
     number, code, http_status, openai_type = 1201, "forbidden", 403, "permission_error"
+
+
+class RateLimitedError(EdgewiseError):
+    """A limit per minute is reached; `rate` tells how it stands, for the x-ratelimit-* headers."""
+
+    number, code, http_status, openai_type, retryable = 1210, "rate_limit_exceeded", 429, "rate_limit_error", True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str = "",
+        expected: str = "",
+        remedy: str = "",
+        retry_after_s: float | None = None,
+        rate: RateState | None = None,
+    ) -> None:
+        super().__init__(message, where=where, expected=expected, remedy=remedy, retry_after_s=retry_after_s)
+        self.rate = rate
+
+    def info(self) -> ErrorInfo:
+        return msgspec.structs.replace(super().info(), rate=self.rate)
+
+
+class RequestOverLimitError(RateLimitedError):
+    """One request alone is more than a minute's limit: no waiting helps."""
+
+    number, code, retryable = 1211, "request_over_limit", False
+
+
+class ConcurrencyLimitError(RateLimitedError):
+    """As many answers run as may run at the same time."""
+
+    number, code = 1212, "concurrency_limit_exceeded"
+
+
+class BudgetExceededError(RateLimitedError):
+    """A budget has no room for this request's worst case."""
+
+    number, code, openai_type, retryable = 1213, "insufficient_quota", "insufficient_quota", False
+
+
+class LimitsUnavailableError(EdgewiseError):
+    """Limits exist and cannot be checked now; nothing is let through unchecked."""
+
+    number, code, http_status, retryable = 1214, "limits_unavailable", 503, True
 
 
 # 13xx: streams ----------------------------------------------------------------------------------------------------

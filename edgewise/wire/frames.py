@@ -137,6 +137,16 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     completion_tokens: Count = 0
 
 
+class AttemptTimings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Seconds that a node worked for one attempt: waiting for a slot, reading the prompt up to the first token, speaking
+    after it, and turning ids into text (which overlaps with speaking)."""
+
+    queue_s: Seconds = 0.0
+    prefill_s: Seconds = 0.0
+    decode_s: Seconds = 0.0
+    text_s: Seconds = 0.0
+
+
 class Finished(Frame, frozen=True, kw_only=True, tag="finished"):
     """The attempt ended well. `text` is what the tier held back until it was sure that no more ids follow."""
 
@@ -144,6 +154,7 @@ class Finished(Frame, frozen=True, kw_only=True, tag="finished"):
     finish: Literal["stop", "length", "content_filter", "tool_calls"]
     usage: UsageReport | None = None
     text: str = ""
+    timings: AttemptTimings | None = None
 
 
 class Failed(Frame, frozen=True, kw_only=True, tag="failed"):
@@ -174,7 +185,10 @@ class PolicyStatus(Frame, frozen=True, kw_only=True, tag="policy_status"):
 
 
 class Welcome(Frame, frozen=True, kw_only=True, tag="welcome"):
-    """The gateway's first frame when it takes the node in. `server_time_s` is Unix time."""
+    """The gateway's first frame when it takes the node in. `server_time_s` is Unix time.
+
+    `wanted_models` names models of the hello of which operators want another version (name → version id): a warning.
+    """
 
     protocol: Count
     connection_epoch: Count
@@ -183,6 +197,7 @@ class Welcome(Frame, frozen=True, kw_only=True, tag="welcome"):
     server_time_s: float = 0.0
     policy_digest: Label = ""
     telemetry_acked: Count = 0
+    wanted_models: Annotated[dict[Name, Label], Meta(max_length=16)] = {}
 
 
 class Reject(Frame, frozen=True, kw_only=True, tag="reject"):
@@ -206,11 +221,15 @@ class TelemetryAck(Frame, frozen=True, kw_only=True, tag="telemetry_ack"):
 
 
 class Generate(Frame, frozen=True, kw_only=True, tag="generate"):
-    """Begin an attempt. `state` is a GenerationState as a map (edgewise/generation/state.py); `deadline_s` from now."""
+    """Begin an attempt. `state` is a GenerationState as a map (edgewise/generation/state.py); `deadline_s` from now.
+
+    `trace` is the W3C traceparent of the gateway's span, so that the node's spans stand under it.
+    """
 
     attempt: Name
     state: msgspec.Raw
     deadline_s: Seconds | None = None
+    trace: Label = ""
 
 
 class Cancel(Frame, frozen=True, kw_only=True, tag="cancel"):

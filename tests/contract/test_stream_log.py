@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from control_plane.streams.valkey_log import ValkeyStreamLog, connect
 from edge_agent.sqlite_log import SqliteStreamLog
 from edgewise.ids import new_id
-from edgewise.local.valkey import ValkeyProcess
 from edgewise.streams.entries import CancelEntry, encode_entry
 from edgewise.streams.log import Claim, StreamLog
 from edgewise.streams.memory import MemoryStreamLog
@@ -38,12 +37,15 @@ CANCEL = encode_entry(CancelEntry("user"))
 ALIVE_S, EXPIRED_S = 60.0, 0.0
 
 
-@pytest.fixture(params=["memory", "sqlite", "valkey"])
-async def log(request: pytest.FixtureRequest, tmp_path: Path, valkey_server: ValkeyProcess) -> AsyncIterator[StreamLog]:
+@pytest.fixture(params=["memory", "sqlite", "valkey", "redis"])
+async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StreamLog]:
     if request.param == "memory":
         yield MemoryStreamLog()
         return
-    real = SqliteStreamLog(tmp_path / "log.db") if request.param == "sqlite" else valkey_log(valkey_server.url)
+    if request.param == "sqlite":
+        real: SqliteStreamLog | ValkeyStreamLog = SqliteStreamLog(tmp_path / "log.db")
+    else:
+        real = valkey_log(request.getfixturevalue(f"{request.param}_server").url)
     yield real
     await real.aclose()
 
@@ -56,6 +58,27 @@ async def opened(log: StreamLog, lease_s: float = ALIVE_S) -> tuple[str, Claim]:
     sid = new_id()
     await log.create(sid, owner="key-1", request=b"request")
     return sid, await log.claim(sid, holder="a", lease_s=lease_s, seen_epoch=0)
+
+
+async def test_opening_is_creating_and_claiming_in_one_step(log: StreamLog) -> None:
+    sid = new_id()
+    assert await log.open(sid, owner="key-1", request=b"r", holder="a", lease_s=ALIVE_S) == Claim(1, 0)
+    head = await log.head(sid)
+    assert (head.status, head.epoch, head.next_seq, head.owner, head.holder) == ("open", 1, 0, "key-1", "a")
+    assert head.lease_left_s > 0
+    assert await log.request(sid) == b"r"
+    with pytest.raises(ConflictError):
+        await log.open(sid, owner="key-1", request=b"r", holder="a", lease_s=ALIVE_S)
+    with pytest.raises(FencedError):
+        await log.claim(sid, holder="b", lease_s=ALIVE_S, seen_epoch=1)
+    await log.append(sid, epoch=1, seq=0, payloads=[b"x"])
+
+
+async def test_an_opened_stream_whose_lease_ran_out_is_an_orphan(log: StreamLog) -> None:
+    sid = new_id()
+    await log.open(sid, owner="key-1", request=b"r", holder="a", lease_s=EXPIRED_S)
+    assert sid in await log.expired(limit=100_000)
+    assert await log.claim(sid, holder="b", lease_s=ALIVE_S, seen_epoch=1) == Claim(2, 0)
 
 
 async def payloads(log: StreamLog, sid: str) -> list[bytes]:
@@ -73,6 +96,7 @@ steps = st.lists(
         st.tuples(st.just("end"), st.integers(-1, 0), st.integers(-1, 1), st.just(b"end")),
         st.tuples(st.just("claim"), st.integers(-1, 0), st.integers(0, 1), st.sampled_from([b"a", b"b"])),
         st.tuples(st.just("renew"), st.integers(-1, 0), st.just(0), st.just(b"")),
+        st.tuples(st.just("release"), st.integers(-1, 0), st.just(0), st.just(b"")),
         st.tuples(st.just("read"), st.integers(-3, 1), st.integers(1, 3), st.just(b"")),
         st.sampled_from([("cancel", 0, 0, CANCEL), ("trim", 0, 0, b""), ("head", 0, 0, b""), ("request", 0, 0, b"")]),
     ),
@@ -93,6 +117,7 @@ async def do(log: StreamLog, sid: str, step: Step, epoch: int, next_seq: int) ->
             sid, holder=data.decode(), lease_s=ALIVE_S if y else EXPIRED_S, seen_epoch=epoch + x
         ),
         "renew": lambda: log.renew(sid, epoch=epoch + x),
+        "release": lambda: log.release(sid, epoch=epoch + x),
         "read": lambda: log.read(sid, after=max(next_seq + x, -1), limit=y),
         "cancel": lambda: log.cancel(sid, payload=data),
         "trim": lambda: log.trim(sid),
@@ -173,6 +198,17 @@ async def test_a_live_lease_keeps_others_out_until_it_runs_out(log: StreamLog) -
         await log.claim(sid, holder="b", lease_s=ALIVE_S, seen_epoch=old.epoch)
     again = await log.claim(sid, holder="a", lease_s=EXPIRED_S, seen_epoch=old.epoch)
     assert (await log.claim(sid, holder="b", lease_s=ALIVE_S, seen_epoch=again.epoch)).epoch == again.epoch + 1
+
+
+async def test_a_released_stream_is_anybodys_at_once(log: StreamLog) -> None:
+    sid, claim = await opened(log, lease_s=ALIVE_S)
+    assert sid not in await log.expired(10_000)
+    await log.release(sid, epoch=claim.epoch)
+    assert sid in await log.expired(10_000)
+    assert (await log.head(sid)).lease_left_s <= 0
+    assert (await log.claim(sid, holder="b", lease_s=ALIVE_S, seen_epoch=claim.epoch)).epoch == claim.epoch + 1
+    await log.release(sid, epoch=claim.epoch)  # a late release of an older epoch changes nothing
+    assert sid not in await log.expired(10_000)
 
 
 async def test_an_append_renews_the_lease(log: StreamLog) -> None:

@@ -182,3 +182,33 @@ async def test_a_request_that_is_no_http_is_left_alone(device: Device) -> None:
         raise AssertionError("not read")
 
     await device.app({"type": "lifespan"}, nothing, nothing)  # type: ignore[arg-type]
+
+
+async def upgrade(device: Device, path: str = "/v1/streams", **headers: str) -> list[dict[str, object]]:
+    """What the device sends to a client that opens a WebSocket and goes away."""
+    named = {"host": "127.0.0.1:8090", "authorization": "Bearer local"} | headers
+    coming = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}])
+    sent: list[dict[str, object]] = []
+
+    async def receive() -> dict[str, object]:
+        return next(coming)
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    pairs = [(name.encode(), value.encode()) for name, value in named.items()]
+    scope = {"type": "websocket", "path": path, "headers": pairs, "extensions": {"websocket.http.response": {}}}
+    await device.app(scope, receive, send)
+    return sent
+
+
+async def test_the_device_has_the_stream_socket_too(device: Device) -> None:
+    accepted, hello = await upgrade(device)
+    assert accepted["type"] == "websocket.accept"
+    assert json.loads(str(hello["text"]))["type"] == "hello"
+
+
+async def test_a_web_page_gets_no_socket(device: Device) -> None:
+    assert (await upgrade(device, origin="https://evil.example"))[0]["status"] == 403
+    assert (await upgrade(device, host="evil.example"))[0]["status"] == 403
+    assert (await upgrade(device, path="/v1/other"))[0]["status"] == 404

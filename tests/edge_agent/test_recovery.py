@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.host import Link
 from edge_agent.sqlite_log import SqliteStreamLog
-from edgewise.api.service import Snapshot
+from edgewise.api.intake import Snapshot
 from edgewise.api.takeover import Takeover
 from edgewise.dialects.render import AnswerHeader
 from edgewise.streams.entries import EndEntry, TierEntry, TokensEntry, decode_entry, encode_entry

@@ -17,7 +17,7 @@ async def open_ordered(plan: Plan, state: GenerationState, start: StartAttempt) 
         tried.add(tier.name)
         attempt = start(tier)
         try:
-            first = await attempt.next(plan.limits.first_token_s or plan.limits.stall_s)
+            first = await attempt.next(plan.limits.first_s(state.budget if attempt.whole else 0))
         except TierError as error:
             await attempt.abandon()
             failures.append(error)

@@ -40,7 +40,7 @@ def _best_of_each_kind(candidates: list[Tier]) -> list[Tier]:
 
 
 async def _first(attempt: Attempt, plan: Plan) -> Chunk:
-    return await attempt.next(plan.limits.first_token_s or plan.limits.stall_s)
+    return await attempt.next(plan.limits.first_s())
 
 
 async def _first_success(

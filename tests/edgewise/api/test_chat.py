@@ -1,12 +1,10 @@
 """POST /v1/chat/completions: both forms, and each error where it belongs."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from edgewise.api.chat import ChatCompletions
 from edgewise.wire.errors import TierLostError, TierRefusedError
 from policies import Decision, Mode
 from tests.edgewise.api.conftest import WORDS, Api
@@ -132,19 +130,5 @@ async def test_models(api: Api) -> None:
 async def test_a_hang_up_before_the_stream_is_known_cancels_the_answer(api: Api, stream: bool) -> None:
     """Nobody was told the stream's id, so nobody could read on."""
     api.host.scripted = [api.host.tier("edge:a", "edge", hangs_at=0)]
-    body = {"model": "edgewise", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
-    messages: Iterator[dict[str, Any]] = iter(
-        [{"type": "http.request", "body": json.dumps(body).encode()}, {"type": "http.disconnect"}]
-    )
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return next(messages)
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": "POST", "headers": [(b"authorization", b"Bearer alice")]}
-    await ChatCompletions(api.service)(scope, receive, send)
-    assert sent == []
-    assert (await api.service.log.head(api.host.admissions[0].sid)).status == "cancelled"
+    sid = await api.hang_up({}, stream=stream)
+    assert (await api.service.log.head(sid)).status == "cancelled"

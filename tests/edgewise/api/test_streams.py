@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.edgewise.api.conftest import Api
+from tests.edgewise.api.conftest import WORDS, Api
 from tests.edgewise.api.test_chat import text_of
 
 
@@ -103,3 +103,52 @@ async def test_readers_hear_of_it_when_their_writer_has_to_stop(api: Api) -> Non
     assert "shutting_down" in body
     assert body.endswith("data: [DONE]\n\n")
     assert api.host.outcomes == []  # the stream is open; who ends it will tell
+
+
+async def test_a_whole_read_is_the_completion(api: Api) -> None:
+    sid = (await api.ask()).headers["x-edgewise-stream-id"]
+    whole = await api.read(f"/v1/streams/{sid}", accept="application/json")
+    assert whole.json()["choices"][0]["message"]["content"] == "".join(WORDS)
+    assert whole.headers["x-edgewise-stream-id"] == sid
+    assert (await api.read(f"/v1/streams/{sid}", "bob", accept="application/json")).status_code == 404
+
+
+async def test_a_whole_read_waits_for_the_end(api: Api) -> None:
+    gate = api.gated()
+    asking = asyncio.create_task(api.ask())
+    while not api.host.admissions:
+        await asyncio.sleep(0)
+    reading = asyncio.create_task(api.read(f"/v1/streams/{api.host.admissions[0].sid}", accept="application/json"))
+    gate.set()
+    assert (await reading).content == (await asking).content
+
+
+async def test_an_event_source_is_told_when_to_come_back(api: Api) -> None:
+    """Before the first data line, never as a block of its own: that would kill OpenAI's client."""
+    _, body = await finished(api)
+    first, *others = body.split("\n\n")
+    assert first.splitlines()[0] == "retry: 500"
+    assert any(line.startswith("data: ") for line in first.splitlines())
+    assert not any("retry:" in block for block in others)
+
+
+async def test_a_reader_is_sent_away_when_the_process_leaves(api: Api) -> None:
+    api.host.scripted = [api.host.tier("edge:a", "edge", hangs_at=2)]
+    asking = asyncio.create_task(api.ask(stream=True))
+    while not api.host.admissions:
+        await asyncio.sleep(0)
+    sid = api.host.admissions[0].sid
+    reading = asyncio.create_task(api.read(f"/v1/streams/{sid}"))
+    while (await api.service.log.head(sid)).next_seq < 2:
+        await asyncio.sleep(0)
+    api.leaving.begin()
+    body = (await reading).text
+    assert body.endswith("\n\n")
+    *_, goodbye = [block for block in body.split("\n\n") if block]
+    assert "reconnect_after_ms" in goodbye
+    assert "id: " not in goodbye  # the cursor stays where it is
+    assert not asking.done()  # a client that cannot come back is let to its end
+    late = asyncio.create_task(api.read(f"/v1/streams/{sid}"))  # it found nobody else
+    await api.client.delete(f"/v1/streams/{sid}", headers=api.as_key("alice"))
+    assert (await late).text.endswith("[DONE]\n\n")
+    assert (await asking).text.endswith("[DONE]\n\n")

@@ -2,6 +2,10 @@
 
 import json
 
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
 from edgewise.dialects.render import AnswerHeader, ChatRenderer, CompletionBuilder
 from edgewise.dialects.sse import Event, SseParser
 from edgewise.streams.entries import (
@@ -103,3 +107,32 @@ def test_the_whole_completion_is_the_sum_of_the_stream() -> None:
     assert body["model"] == "edgewise-cloud"
     assert body["usage"]["total_tokens"] == 8
     assert body["edgewise"]["first_token_ms"] == 250.0
+
+
+def naive_text_chunk(header: AnswerHeader, model: str, text: str) -> bytes:
+    """A chunk of text built from nothing, as the renderer's pre-encoded one must read."""
+    chunk = {
+        "id": f"chatcmpl-{header.sid}",
+        "object": "chat.completion.chunk",
+        "created": header.created,
+        "model": model,
+        "choices": [{"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": None}],
+    }
+    return msgspec.json.encode(chunk | ({"usage": None} if header.include_usage else {}))
+
+
+WORDS = st.text(st.characters(blacklist_categories=["Cs"])) | st.sampled_from(
+    ['"content":""', "你好", "\x00\x1f", "\\"]
+)
+
+
+@given(st.lists(st.tuples(st.booleans(), WORDS)), st.booleans())
+def test_pre_encoded_text_is_the_chunk_built_from_nothing(steps: list[tuple[bool, str]], usage: bool) -> None:
+    header = msgspec.structs.replace(HEADER, include_usage=usage, model='"content":""')
+    renderer, model = ChatRenderer(header), header.model
+    for seq, (moves, word) in enumerate(steps):
+        entry: Entry = TierEntry("t", "edge", word, "", "continued") if moves else TokensEntry(0, (), word)
+        (data,) = renderer.data(Record(seq, 1, encode_entry(entry)))
+        model = word if moves else model
+        if not moves:
+            assert data == naive_text_chunk(header, model, word)

@@ -32,3 +32,14 @@ def test_an_event_cut_off_is_not_dispatched() -> None:
 def test_no_bytes_break_the_parser(block: bytes) -> None:
     for event in SseParser().feed(block):
         assert isinstance(event.data, str)
+
+
+@given(st.binary() | st.text("data: id\r\n你x").map(str.encode), st.lists(st.integers(0, 200)))
+def test_a_block_at_once_is_read_as_byte_by_byte(stream: bytes, cuts: list[int]) -> None:
+    one_by_one = SseParser()
+    expected = [event for byte in stream for event in one_by_one.feed(bytes([byte]))]
+    assert SseParser().feed(stream) == expected
+    parser = SseParser()
+    edges = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
+    data = [data for a, b in pairwise(edges) for data in parser.feed_data(stream[a:b])]
+    assert [each.decode(errors="replace") for each in data] == [event.data for event in expected]

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge_agent.sqlite_log import SqliteStreamLog
 from edgewise.generation.state import GenerationState
+from edgewise.node.backoff import BackoffConfig
 from edgewise.routing.plan import Limits, Plan
 from edgewise.routing.runner import Job, Outcome, Runner
 from edgewise.routing.scripted import Script, ScriptedTier
@@ -24,6 +26,7 @@ from edgewise.streams.entries import (
     decode_entry,
     encode_entry,
 )
+from edgewise.streams.log import Appended, Claim, Head
 from edgewise.wire.errors import BadRequestError, ShuttingDownError, TierLostError
 
 WORDS = tuple(f"w{index} " for index in range(12))
@@ -244,7 +247,8 @@ async def test_drain_lets_answers_end_and_stops_the_rest(bench: Bench) -> None:
     ended = await bench.start(edge(hangs_at=1))
     await bench.runner.drain(0.01)
     assert ended.done()
-    assert (await bench.log.head(SID)).status == "open"  # its lease runs out; another runner may take it
+    assert (await bench.log.head(SID)).status == "open"
+    assert await bench.log.expired() == [SID]  # its lease was given up: another runner may take it at once
 
 
 async def test_a_resumed_answer_waits_for_a_tier_and_goes_on_where_the_log_ends(bench: Bench) -> None:
@@ -262,6 +266,19 @@ async def test_a_resumed_answer_waits_for_a_tier_and_goes_on_where_the_log_ends(
     entries = await bench.entries()
     assert ids(entries) == list(range(3, 12))
     assert list(speakers(entries)) == [("edge:a", "continued")]
+
+
+async def test_a_resumed_answer_waits_as_long_as_a_node_may_take_to_dial_again(bench: Bench) -> None:
+    claim = await bench.runner.open(SID, owner="k", request=b"r")
+    plan = Plan(mode="prefer-edge", kinds=("edge",), tiers=bench.source)
+
+    def comes_back() -> None:
+        bench.tiers = [edge()] if bench.now >= BackoffConfig().cap_s else []
+
+    bench.on_nap = comes_back
+    ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    bench.runner.start(Job(SID, claim, plan, STATE, 0.0, resumed=True), ended.set_result)
+    assert (await ended).finish == "stop"
 
 
 async def test_a_fault_of_the_request_found_by_the_engine_ends_with_its_own_number(bench: Bench) -> None:
@@ -365,3 +382,134 @@ async def test_while_draining_nothing_is_begun_and_what_is_cut_off_is_interrupte
         await bench.runner.open("1" * 26, owner="k", request=b"r")
     with pytest.raises(ShuttingDownError):
         await bench.runner.claim(SID, seen_epoch=1)
+
+
+async def test_told_to_stop_again_and_again_it_is_cancelled_all_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a cancel here that the writer notices by itself, too."""
+    head = bench.log.head
+
+    async def slow_head(sid: str) -> Head:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return await head(sid)
+
+    monkeypatch.setattr(bench.log, "head", slow_head)
+    ended = await bench.start(edge(hangs_at=2))
+    while not bench.tiers[0].states:
+        await asyncio.sleep(0)
+    await bench.log.cancel(SID, payload=encode_entry(CancelEntry("client")))
+    while not ended.done():
+        bench.runner.stop_answer(SID)
+        await asyncio.sleep(0)
+    assert (await ended).finish == "cancelled"
+
+
+async def test_an_end_that_was_on_its_way_when_the_answer_was_stopped_counts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, append = asyncio.Event(), bench.log.append
+
+    async def slow_to_answer(sid: str, **entries: Any) -> Appended:
+        appended = await append(sid, **entries)
+        if entries["end"] and not stored.is_set():
+            stored.set()
+            await asyncio.Event().wait()
+        return appended
+
+    monkeypatch.setattr(bench.log, "append", slow_to_answer)
+    ended = await bench.start(edge())
+    await stored.wait()
+    bench.runner.stop_answer(SID)
+    outcome = await ended
+    assert (outcome.finish, outcome.usage.completion_tokens) == ("stop", 12)
+
+
+async def test_a_stream_that_was_being_opened_when_the_drain_began_is_left_to_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, opening = asyncio.Event(), bench.log.open
+
+    async def slow_to_open(sid: str, **said: Any) -> Claim:
+        claim = await opening(sid, **said)
+        await gate.wait()
+        return claim
+
+    monkeypatch.setattr(bench.log, "open", slow_to_open)
+    starting = asyncio.create_task(bench.start(edge(hangs_at=1)))
+    await asyncio.sleep(0)
+    await bench.runner.drain(0.01)
+    gate.set()
+    assert (await (await starting)).finish == "interrupted"
+    assert await bench.log.expired() == [SID]
+    assert await bench.entries() == []
+
+
+async def test_an_error_is_never_in_the_log_without_the_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever resumed a stream with an error in it would go on speaking behind it."""
+    append, steps = bench.log.append, list[list[type[Entry]]]()
+
+    async def noted(sid: str, **entries: Any) -> Appended:
+        steps.append([type(decode_entry(payload)) for payload in entries["payloads"]])
+        return await append(sid, **entries)
+
+    monkeypatch.setattr(bench.log, "append", noted)
+    await bench.answer(edge(fails_at=2), kinds=("edge",))
+    assert steps[-1][-2:] == [ErrorEntry, EndEntry]
+
+
+async def test_a_job_that_was_fenced_leaves_the_next_one_of_its_stream_alone(bench: Bench) -> None:
+    gate = asyncio.Event()
+    first = await bench.start(edge(gate=gate))
+    claim = await bench.runner.claim(SID, seen_epoch=1)
+    plan = Plan(mode="prefer-edge", kinds=("edge",), tiers=bench.source)
+    second: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    bench.runner.start(Job(SID, claim, plan, STATE, 0.0, resumed=True), second.set_result)
+    bench.tiers = [edge(hangs_at=3)]
+    gate.set()
+    assert (await first).finish == "fenced"
+    await asyncio.sleep(0)
+    assert bench.runner.is_making(SID)
+    await bench.runner.drain(0.01)
+    assert (await second).finish == "interrupted"
+
+
+class WholeTier(ScriptedTier):
+    """Gives its answer in one piece when it is asked to, a while after."""
+
+    def __init__(self, name: str, kind: TierKind, script: Script, after_s: float = 0.0) -> None:
+        super().__init__(name, kind, script, Capabilities(models=("m",), whole=True))
+        self.after_s = after_s
+
+    async def generate_whole(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
+        await asyncio.sleep(self.after_s)
+        yield Chunk(0, (), "".join(self.script.words), "stop")
+
+
+async def start_whole(bench: Bench, *tiers: ScriptedTier, limits: Limits | None = None) -> tuple[Outcome, list[Entry]]:
+    bench.tiers = list(tiers)
+    claim = await bench.runner.open(SID, owner="k", request=b"r")
+    plan = Plan("prefer-edge", ("edge", "cloud"), bench.source, limits or Limits(), whole=True)
+    ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    bench.runner.start(Job(SID, claim, plan, STATE, 0.0), ended.set_result)
+    return await ended, await bench.entries()
+
+
+async def test_an_answer_that_nobody_reads_before_its_end_comes_in_one_piece(bench: Bench) -> None:
+    outcome, entries = await start_whole(bench, WholeTier("cloud:up", "cloud", Script(WORDS)))
+    assert [type(entry) for entry in entries] == [TierEntry, EndEntry]
+    assert isinstance(entries[1], EndEntry) and entries[1].text == "".join(WORDS)
+    assert (outcome.finish, outcome.tiers) == ("stop", ["cloud:up"])
+
+
+async def test_a_tier_that_cannot_give_it_whole_streams(bench: Bench) -> None:
+    _, entries = await start_whole(bench, edge())
+    assert text(entries) == "".join(WORDS)
+
+
+async def test_a_whole_answer_may_take_as_long_as_its_tokens_and_no_longer(bench: Bench) -> None:
+    slow = WholeTier("edge:slow", "edge", Script(WORDS), after_s=0.05)
+    outcome, _ = await start_whole(bench, slow, cloud(), limits=Limits(stall_s=0.001))
+    assert outcome.tiers == ["edge:slow"]  # 50 tokens may take ten seconds
+    assert Limits(stall_s=2.0).first_s(10) == 4.0 and Limits(first_token_s=1.0).first_s() == 1.0
