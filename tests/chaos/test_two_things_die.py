@@ -1,0 +1,91 @@
+"""Two things go wrong at once, in mid-answer on a device and in the cloud: he who would mend the one is the other."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from benchmarks.stack import Gateway, Stack, running_stack, second_gateway
+from tests.chaos.harm import Freezer, child, freezer, kill, once, server_of
+from tests.chaos.log_check import judge
+from tests.chaos.patient import Patient
+from tests.chaos.test_one_thing_dies import settled
+from tests.system.reading import Reading
+from tests.system.test_gateways import eventually
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+
+MID_ANSWER = 20
+Harm = Callable[[Stack, Gateway, Freezer], None]
+
+
+def kill_both(one: str, other: str) -> Harm:
+    """Two children of `edgewise up`, at the same moment."""
+
+    def harm(stack: Stack, second: Gateway, freezing: Freezer) -> None:
+        for pid in [child(one)(stack), child(other)(stack)]:
+            kill(pid)
+
+    return harm
+
+
+def freeze_log_and_kill_gateway(stack: Stack, second: Gateway, freezing: Freezer) -> None:
+    """Whoever takes over can neither read nor claim for longer than a lease."""
+    freezing.freeze(server_of("token-log")(stack))
+    kill(child("control")(stack))
+
+
+def drain_one_gateway_and_kill_the_other(stack: Stack, second: Gateway, freezing: Freezer) -> None:
+    """Those that the drain gives up have nobody to go to until the supervisor has started one again."""
+    second.process.send_signal(signal.SIGTERM)
+    kill(child("control")(stack))
+
+
+HARMS: dict[str, Harm] = {
+    "gateway and worker": kill_both("control", "worker-0"),
+    "the log stands still and the gateway dies": freeze_log_and_kill_gateway,
+    "one gateway drains and the other dies": drain_one_gateway_and_kill_the_other,
+}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with running_stack("--throttle-edge", "40", "--throttle-cloud", "40") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def second(stack: Stack) -> Iterator[Gateway]:
+    """It drains at once, so that answers are cut off by it; the last of these tests ends it."""
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("EDGEWISE_DRAIN_S", "0.1")
+        with second_gateway(stack) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def undisturbed(stack: Stack, second: Gateway) -> dict[str, str]:
+    """What is said when nothing happens, by mode."""
+    return {mode: reading.text for mode, reading in ask_all([stack], lambda _: None).items()}
+
+
+def ask_all(gateways: list[Stack | Gateway], on_chunk: Callable[[Reading], None]) -> dict[str, Reading]:
+    """One answer of each mode, at once."""
+    with ThreadPoolExecutor() as pool:
+        hears = {"edge": on_chunk, "cloud": lambda _: None}
+        asked = {mode: pool.submit(Patient(gateways).ask, hears[mode], edgewise={"mode": mode}) for mode in hears}
+        return {mode: future.result() for mode, future in asked.items()}
+
+
+@pytest.mark.parametrize("what", HARMS)
+def test_two_at_once_in_mid_answer(what: str, stack: Stack, second: Gateway, undisturbed: dict[str, str]) -> None:
+    eventually(lambda: settled(stack, second), within_s=40)
+    with freezer() as freezing:
+        harm = once(lambda: HARMS[what](stack, second, freezing), at_chunk=MID_ANSWER)
+        readings = ask_all([second, stack], harm)
+    for mode, reading in readings.items():
+        judge(stack, reading)
+        assert reading.text == undisturbed[mode]
