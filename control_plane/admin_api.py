@@ -13,11 +13,13 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel
 from starlette.types import Message, Receive
 
 from control_plane.accounts.keyring import KeyRing, Principal
+from control_plane.audit.origin import note_origin
 from edgewise.ids import is_id
 from edgewise.wire.errors import BodyTooLargeError, CursorMalformedError
 from edgewise.wire.limits import BODY_MAX_BYTES
 
 PAGE_MAX = 200
+AUDIT_ACTION = "x-audit"
 NUMBER_MAX = 2**31 - 1
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -51,6 +53,15 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorBody} for status in sorted({400, 401, 403, 422, 503, *statuses})}
 
 
+def audited(action: str) -> dict[str, Any]:
+    """For `openapi_extra` of every route that is no GET: the action under which its change is in the audit log."""
+    return {AUDIT_ACTION: action}
+
+
+UNAUDITED: dict[str, Any] = {AUDIT_ACTION: "none"}
+"""For `openapi_extra` of a route that is no GET and yet changes nothing, such as a dry run."""
+
+
 def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
@@ -61,13 +72,20 @@ def _in_utc(moment: datetime) -> datetime:
 UtcMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="Items per page")]
 NumberCursor = Annotated[int | None, Query(ge=1, le=NUMBER_MAX, description="`next` of the page before")]
+Word = Annotated[str | None, Query(max_length=160, pattern=r"^[^\x00]*$")]
 IdCursor = Annotated[str | None, Query(max_length=64, description="`next` of the page before")]
 
 
 def operator_only(keyring: KeyRing) -> Callable[..., Awaitable[Principal]]:
-    """A dependency that lets only operators through. It raises UnauthenticatedError or ForbiddenError."""
+    """A dependency that lets only operators through and notes the client's address for the audit log.
 
-    async def principal(credentials: HTTPAuthorizationCredentials | None = Depends(_bearer)) -> Principal:
+    It raises UnauthenticatedError or ForbiddenError.
+    """
+
+    async def principal(
+        request: Request, credentials: HTTPAuthorizationCredentials | None = Depends(_bearer)
+    ) -> Principal:
+        note_origin(request)
         found = keyring.authenticate(credentials.credentials if credentials else None)
         found.require("operator")
         return found

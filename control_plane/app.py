@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -13,17 +14,25 @@ from starlette.routing import Route, WebSocketRoute
 import control_plane.accounts.endpoints
 import control_plane.audit.endpoints
 import control_plane.decisions.endpoints
+import control_plane.gateways.endpoints
+import control_plane.jobs.endpoints
 import control_plane.model_versions.endpoints
 import control_plane.nodes.endpoints
+import control_plane.observing.endpoints
 import control_plane.policy_admin.endpoints
+import control_plane.stream_admin.endpoints
 import control_plane.telemetry.endpoints
+import control_plane.usage.endpoints
 from control_plane.openapi import describe_hot_paths
 from control_plane.plane import ControlPlane
 from edgewise import __version__
 from edgewise.api.chat import ChatCompletions
+from edgewise.api.dispatch import HotPaths
+from edgewise.api.metrics import Metrics
 from edgewise.api.models import Models
 from edgewise.api.streams import Streams
 from edgewise.dialects.openai_errors import error_headers, error_json, http_status
+from edgewise.observability.context import adopt, current_trace_id
 from edgewise.wire.errors import (
     BadRequestError,
     EdgewiseError,
@@ -36,30 +45,56 @@ from edgewise.wire.errors import (
 _BY_STATUS: dict[int, type[EdgewiseError]] = {401: UnauthenticatedError, 403: ForbiddenError, 404: NotFoundError}
 
 
+CHAT = "/v1/chat/completions"
+
+
+def build_server_app(plane: ControlPlane) -> HotPaths:
+    """What the server runs: chat completions at once, every other route through the framework."""
+    return HotPaths({("POST", CHAT): ChatCompletions(plane.answers, plane.visits)}, build_app(plane))
+
+
 def build_app(plane: ControlPlane) -> FastAPI:
     """All routes over a running control plane."""
     app = FastAPIOffline(title="Edgewise control plane", version=__version__, redoc_url=None)
     service = plane.answers
     app.router.routes += [
-        Route("/v1/chat/completions", ChatCompletions(service), methods=["POST"]),
+        Route(CHAT, ChatCompletions(service, plane.visits), methods=["POST"]),
         Route("/v1/models", Models(service), methods=["GET"]),
-        Route("/v1/streams/{sid}", Streams(service), methods=["GET", "DELETE"]),
+        Route("/metrics", Metrics(service.observer, lambda shown: _require_operator(plane, shown)), methods=["GET"]),
+        WebSocketRoute("/v1/streams", plane.stream_socket),
+        Route("/v1/streams/{sid}", Streams(service, plane.leaving), methods=["GET", "DELETE"]),
         WebSocketRoute("/node/v1/session", plane.node_socket),
     ]
     for routes in (
         control_plane.accounts.endpoints.router(plane.accounts),
-        control_plane.policy_admin.endpoints.router(plane.policies, plane.keyring),
-        control_plane.nodes.endpoints.router(plane.registry, plane.keyring),
+        control_plane.policy_admin.endpoints.router(
+            plane.policies, plane.keyring, world=plane.world, recorded=plane.decisions.recorded
+        ),
+        control_plane.nodes.endpoints.router(
+            plane.registry, plane.keyring, plane.node_administration, plane.others_wanted
+        ),
+        control_plane.stream_admin.endpoints.router(plane.stream_desk, plane.keyring),
+        control_plane.gateways.endpoints.router(plane.gateways, plane.keyring),
         control_plane.telemetry.endpoints.router(plane.telemetry, plane.keyring),
         control_plane.decisions.endpoints.router(plane.decisions, plane.keyring),
-        control_plane.model_versions.endpoints.router(plane.catalog, plane.keyring),
+        control_plane.model_versions.endpoints.router(plane.catalog, plane.keyring, plane.active_models),
+        control_plane.jobs.endpoints.router(plane.jobs.jobs, plane.keyring),
+        control_plane.jobs.endpoints.internal_router(plane.jobs.nodes, plane.keyring),
         control_plane.audit.endpoints.router(plane.audit, plane.keyring),
+        control_plane.observing.endpoints.latency_router(plane.latency, plane.keyring),
+        control_plane.observing.endpoints.diagnostics_router(service.observer.diagnostics, plane.keyring, plane.audit),
     ):
         app.include_router(routes)
+    for usage_routes in control_plane.usage.endpoints.routers(plane.usage, plane.keyring):
+        app.include_router(usage_routes)
     _add_probes(app, plane)
     _add_error_handlers(app)
     describe_hot_paths(app)
     return app
+
+
+def _require_operator(plane: ControlPlane, authorization: str) -> None:
+    plane.keyring.authenticate(authorization).require("operator")
 
 
 def _add_probes(app: FastAPI, plane: ControlPlane) -> None:
@@ -69,22 +104,30 @@ def _add_probes(app: FastAPI, plane: ControlPlane) -> None:
         return {"status": "ok", "version": __version__}
 
     @app.get("/readyz", tags=["probes"])
-    async def ready(response: Response) -> dict[str, Any]:
-        """Whether requests can be answered now, part by part; 503 when one part cannot."""
+    async def ready(response: Response, answers: bool = False) -> dict[str, Any]:
+        """Whether requests can be answered now, part by part; 503 when one part cannot. With `answers`, for a load
+        balancer: the database is told, but does not count, since answers go on without it."""
         parts = await plane.readiness()
-        response.status_code = 200 if all(part == "ok" for part in parts.values()) else 503
+        response.status_code = 200 if is_ready(parts, answers=answers) else 503
         nodes = {kind: len(plane.registry.tiers(kind)) for kind in ("edge", "cloud")}
         return {"ready": response.status_code == 200, "parts": parts, "nodes": nodes}
+
+
+def is_ready(parts: Mapping[str, str], *, answers: bool) -> bool:
+    """Whether every part is well; the database does not count where only `answers` do."""
+    return all(part == "ok" for name, part in parts.items() if not (answers and name == "database"))
 
 
 def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(EdgewiseError)
     async def typed(request: Request, error: EdgewiseError) -> Response:
+        adopt(request.headers.get("traceparent", ""))
         info = error.info()
         return _response(http_status(info), error_json(info), dict(error_headers(info)))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
+        adopt(request.headers.get("traceparent", ""))
         first = error.errors()[0]
         if first.get("type") == "json_invalid":
             return await typed(request, MalformedJsonError("The request body is not JSON", where="request body"))
@@ -94,6 +137,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:
+        adopt(request.headers.get("traceparent", ""))
         kind = _BY_STATUS.get(error.status_code, BadRequestError)
         info = kind(str(error.detail), where=request.url.path, remedy="see /docs for every path and method").info()
         headers = {name.encode(): value.encode() for name, value in (error.headers or {}).items()}
@@ -101,5 +145,5 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 
 def _response(status: int, body: bytes, headers: dict[bytes, bytes]) -> Response:
-    named = {name.decode(): value.decode() for name, value in headers.items()}
+    named = {name.decode(): value.decode() for name, value in headers.items()} | {"x-trace-id": current_trace_id()}
     return Response(body, status, headers=named, media_type="application/json")

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from control_plane.database import sqlite_url
+from control_plane.engines import POOL_SIZE, sqlite_url
+from control_plane.usage.limits import Prices, parse_prices, prices_fit
 from edgewise import settings
 from edgewise.settings import Setting, SettingsTable, is_address
 from edgewise.wire.limits import LEASE_S
@@ -40,7 +41,7 @@ def _reachable(upstreams: tuple[UpstreamConfig, ...]) -> bool:
     return all(is_address(upstream.base_url, frozenset({"http", "https"})) for upstream in upstreams)
 
 
-def _is_log_url(url: str) -> bool:
+def is_log_url(url: str) -> bool:
     """Empty is the default: no log is configured yet."""
     return not url or urlsplit(url).scheme in {"redis", "rediss", "unix"}
 
@@ -49,6 +50,19 @@ def _parse_directories(text: str) -> tuple[Path, ...]:
     return tuple(Path(part.strip()) for part in text.split(",") if part.strip())
 
 
+def parse_names(text: str) -> tuple[str, ...]:
+    """Names, separated by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+BROKER_URL = Setting(
+    "redis://host:port, rediss://…, unix:///path or amqp://user:password@host",
+    fits=lambda url: not url or urlsplit(url).scheme in {"redis", "rediss", "unix", "amqp", "amqps"},
+    flag="--broker-url",
+    shown=False,
+)
+JOB_MODULES = Setting("importable modules with kinds of jobs, separated by commas", parse_names)
+
 SETTINGS = SettingsTable(
     "EDGEWISE_",
     {
@@ -56,9 +70,12 @@ SETTINGS = SettingsTable(
         "host": Setting("an address to listen on", flag="--host"),
         "port": settings.port("--port"),
         "database_url": Setting("a database URL", flag="--database-url", shown=False),
+        "database_pool_size": settings.count(),
         "log_url": Setting(
-            "redis://host:port, rediss://… or unix:///path", fits=_is_log_url, flag="--log-url", shown=False
+            "redis://host:port, rediss://… or unix:///path", fits=is_log_url, flag="--log-url", shown=False
         ),
+        "broker_url": BROKER_URL,
+        "job_modules": JOB_MODULES,
         "public_base_url": Setting("the address that clients use", flag="--public-base-url"),
         "models": Setting("model directories, separated by commas", _parse_directories, flag="--model"),
         "upstreams": Setting(
@@ -69,8 +86,15 @@ SETTINGS = SettingsTable(
         ),
         "allow_unregistered_models": Setting("1 or 0", settings.parse_switch),
         "lease_s": settings.seconds(),
+        "drain_s": settings.seconds(),
         "stream_ttl_s": settings.seconds(),
         "decision_queue_max": settings.count(),
+        "prices": Setting(
+            'JSON such as {"cloud": {"prompt_per_1k": 500, "completion_per_1k": 1500}}, in micro-units',
+            parse_prices,
+            prices_fit,
+        ),
+        "gateway_name": Setting("a short name for people", fits=lambda name: len(name) <= 64),
     },
 )
 
@@ -81,21 +105,30 @@ class ControlConfig:
 
     models: model directories, each known by its manifest's name. database_url and log_url: empty means the SQLite file
     in the data dir and the embedded Valkey that the launcher passes. lease_s: how long a silent runner keeps its
-    stream. stream_ttl_s: how long a finished stream stays in the token log before it is sealed to SQL.
+    stream. drain_s: how long running answers may go on when this process is told to stop. stream_ttl_s: how long a
+    finished stream stays in the token log after it is sealed to SQL. prices: what 1000 tokens cost by kind of tier, in
+    micro-units. broker_url: that of the jobs; without one, orphaned
+    streams are taken up by this process at once.
     """
 
     data_dir: Path = Path(".edgewise")
     host: str = "127.0.0.1"
     port: int = 8080
     database_url: str = field(default="", repr=False)
+    database_pool_size: int = POOL_SIZE
     log_url: str = field(default="", repr=False)
+    broker_url: str = field(default="", repr=False)
+    job_modules: tuple[str, ...] = ()
     public_base_url: str = ""
     models: tuple[Path, ...] = ()
     upstreams: tuple[UpstreamConfig, ...] = ()
     allow_unregistered_models: bool = False
     lease_s: float = LEASE_S
+    drain_s: float = 20.0
     stream_ttl_s: float = 3600.0
     decision_queue_max: int = 10_000
+    prices: Prices = field(default_factory=Prices)
+    gateway_name: str = ""
 
     def __post_init__(self) -> None:
         SETTINGS.check(self)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from control_plane.app import build_app
+from control_plane.app import build_server_app
 from control_plane.config import ControlConfig
 from control_plane.plane import ControlPlane
-from edgewise.api.server import bind, serving
+from edgewise.api.server import bind, serving, settle_garbage
 from edgewise.signals import stop_signals, until_stopped
 
-DRAIN_S = 10.0
 logger = logging.getLogger(__name__)
 
 
@@ -20,8 +19,9 @@ async def run_control(config: ControlConfig) -> None:
     with stop_signals() as stop:
         async with (
             ControlPlane.running(config) as plane,
-            serving(build_app(plane), listener, http="httptools") as server,
+            serving(build_server_app(plane), listener, http="httptools") as server,
         ):
+            settle_garbage()
             logger.info("control plane ready at %s", config.base_url)
             await until_stopped(stop, server)
-            await plane.drain(DRAIN_S)
+            await plane.drain(config.drain_s)

@@ -6,35 +6,67 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
 
+from control_plane.accounts.expiry import ExpiryWatch
 from control_plane.accounts.first_keys import ensure_first_keys
 from control_plane.accounts.keyring import KeyRing
 from control_plane.accounts.service import Accounts
 from control_plane.answers.families import load_families
 from control_plane.answers.host import ControlHost
+from control_plane.answers.wishes import FleetWishes
+from control_plane.answers.world import LiveWorld
 from control_plane.audit.service import AuditTrail
+from control_plane.caches.popular import PopularPrompts
+from control_plane.caches.warmer import Warmer
 from control_plane.config import ControlConfig, UpstreamConfig
 from control_plane.database import Database
 from control_plane.decisions.recorder import DecisionRecorder
 from control_plane.decisions.sealed import SealedStreams
 from control_plane.decisions.service import Decisions
 from control_plane.decisions.spill import SpillFile
+from control_plane.gateways.changes import SharedChanges
+from control_plane.gateways.connecting import gateway_connections
+from control_plane.gateways.epochs import SharedEpochs
+from control_plane.gateways.service import Gateways, Identity
+from control_plane.gateways.work import Work
+from control_plane.jobs.gateway import GatewayJobs
+from control_plane.model_versions.active import ActiveModels
 from control_plane.model_versions.service import ModelCatalog
+from control_plane.nodes.administration import NodeAdministration
 from control_plane.nodes.admission import NodeGate
 from control_plane.nodes.registry import NodeRegistry
 from control_plane.nodes.socket import NodeSocket
+from control_plane.nodes.views import NodeView
+from control_plane.nodes.wishes import NodeWishes
+from control_plane.observing.census import Census
+from control_plane.observing.gauges import watch_gateway
+from control_plane.observing.service import Latency
 from control_plane.policy_admin.service import PolicyStore
+from control_plane.seat import first_start, seated
+from control_plane.stream_admin.service import StreamDesk
 from control_plane.streams.archive import ArchivedLog, Sealer
-from control_plane.streams.valkey_log import ValkeyStreamLog, connect
+from control_plane.streams.repeats import ValkeyRepeats
+from control_plane.streams.sealing import SealShare
+from control_plane.streams.server_check import check_server
+from control_plane.streams.valkey_log import UNSEALED_TTL_S, ValkeyStreamLog, connect
 from control_plane.telemetry.service import TelemetryIntake
-from control_plane.upstreams.openai_tier import OpenAITier, Upstream
+from control_plane.upstreams.openai_tier import OpenAITier, Upstream, new_http_session
+from control_plane.usage.metering import metering
+from control_plane.usage.reports import UsageReports
+from edgewise import __version__
+from edgewise.api.drain import Drain
 from edgewise.api.service import AnswerService
+from edgewise.api.stream_socket import StreamSocket
 from edgewise.api.takeover import Takeover
+from edgewise.api.visits import Visits
+from edgewise.ids import new_id
+from edgewise.observability.config import observing
 from edgewise.routing.runner import Runner
 from edgewise.streams.tailer import TailerHub
 from edgewise.wire.errors import ConfigError, EdgewiseError
@@ -57,12 +89,23 @@ class ControlPlane:
     audit: AuditTrail
     policies: PolicyStore
     decisions: Decisions
+    latency: Latency
     catalog: ModelCatalog
+    jobs: GatewayJobs
     registry: NodeRegistry
+    gateways: Gateways
     telemetry: TelemetryIntake
     node_socket: NodeSocket
     runner: Runner
     answers: AnswerService
+    visits: Visits
+    stream_socket: StreamSocket
+    leaving: Drain
+    active_models: ActiveModels
+    node_administration: NodeAdministration
+    stream_desk: StreamDesk
+    world: LiveWorld
+    usage: UsageReports
     takeover: asyncio.Task[None]
 
     @staticmethod
@@ -77,10 +120,18 @@ class ControlPlane:
         checks = {"token_log": self.log.expired(1), "database": self.database.ping()}
         limited = (asyncio.wait_for(check, PROBE_S) for check in checks.values())
         results = await asyncio.gather(*limited, return_exceptions=True)
-        return {name: _verdict(result) for name, result in zip(checks, results, strict=True)}
+        found = {name: _verdict(result) for name, result in zip(checks, results, strict=True)}
+        return found | ({"gateway": "draining"} if self.leaving.begun else {})
+
+    def others_wanted(self, node: NodeView) -> dict[str, str]:
+        """Name → version of the models of a connected node of which another version is wanted."""
+        return self.active_models.others_wanted(node.models, node.kind, node.tenant)
 
     async def drain(self, timeout_s: float) -> None:
-        """Take up and take in nothing more, let running answers end, then send the nodes away with reconnect slots."""
+        """Take up and take in nothing more and send readers that can resume away; let running answers end, give up the
+        leases of the others, then send the nodes away with reconnect slots."""
+        self.leaving.begin()
+        self.gateways.drain()
         await _cancel(self.takeover)
         await self.runner.drain(timeout_s)
         await self.registry.drain(SLOTS_S)
@@ -100,32 +151,53 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
             expected="a Valkey or Redis URL such as redis://host:6379/0 or unix:///path/valkey.sock",
             remedy="use `edgewise up`, which starts one, or give the URL of yours",
         )
+    observer = stack.enter_context(observing("control", f"{socket.gethostname()}:{os.getpid()}", config.data_dir))
     families = load_families(config.models, [upstream.model for upstream in config.upstreams])
-    database = Database(config.sql_url)
+    database = Database(config.sql_url, pool_size=config.database_pool_size)
     stack.push_async_callback(database.close)
     await database.migrate()
     audit = AuditTrail(database)
     keyring = KeyRing()
-    accounts = Accounts(database, keyring, audit)
+    changes = SharedChanges(clock=time.monotonic)
+    seat = stack.enter_context(seated(config.data_dir))
+    accounts = Accounts(database, keyring, audit, tell=lambda: changes.tell("keys"))
     await accounts.load()
-    await ensure_first_keys(accounts, config.data_dir, config.base_url)
-    policies = PolicyStore(database, audit)
+    async with first_start(config.data_dir):
+        await ensure_first_keys(accounts, config.data_dir, config.base_url, keeps_address=seat == 0)
+    policies = PolicyStore(database, audit, tell=lambda: changes.tell("policies"))
     await policies.load()
-    catalog = ModelCatalog(database, audit, allow_unregistered=config.allow_unregistered_models)
+    catalog = ModelCatalog(
+        database,
+        audit,
+        allow_unregistered=config.allow_unregistered_models,
+        tell=lambda: changes.tell("models"),
+    )
     await catalog.load()
     for directory in config.models:
         await catalog.register_directory(directory)
 
-    recorder = DecisionRecorder(database, SpillFile(config.data_dir), queue_max=config.decision_queue_max)
+    active_models = ActiveModels(database, audit, tell=lambda: changes.tell("models"))
+    await active_models.load()
+    wishes = NodeWishes(database, audit, tell=lambda: changes.tell("nodes"))
+    await wishes.load()
+    expiry = asyncio.create_task(ExpiryWatch(keyring).run(), name="key-expiry")
+    stack.push_async_callback(_cancel, expiry)
+
+    recorder = DecisionRecorder(database, SpillFile(config.data_dir, seat=seat), queue_max=config.decision_queue_max)
     await recorder.start()
     stack.push_async_callback(recorder.stop)
 
-    log = ValkeyStreamLog(connect(config.log_url), ttl_s=config.stream_ttl_s)
+    log_client = connect(config.log_url)
+    stack.push_async_callback(log_client.aclose)
+    log = ValkeyStreamLog(log_client, ttl_s=config.stream_ttl_s, unsealed_ttl_s=UNSEALED_TTL_S)
     stack.push_async_callback(log.aclose)
     await log.expired(1)  # a log that cannot be reached is found out now, not by the first request
+    await check_server(log_client)
     sealed = SealedStreams(database)
-    sealer = Sealer(log, sealed)
+    sealer = Sealer(log, sealed, on_sealed=log.mark_sealed)
     stack.push_async_callback(sealer.settle, SEAL_GRACE_S)
+
+    bus, presence_store = await stack.enter_async_context(gateway_connections(config.log_url))
 
     telemetry = TelemetryIntake(database)
     stack.push_async_callback(telemetry.settle)
@@ -134,13 +206,33 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
         policy=lambda: policies.current,
         on_telemetry=telemetry.store,
         last_stored=telemetry.last_stored,
+        wish=wishes.of,
+        wanted_models=lambda hello, admission: active_models.others_wanted(hello.models, hello.kind, admission.tenant),
+        epochs=SharedEpochs(presence_store),
     )
     keyring.on_revoked(registry.disconnect_key)
+    keyring.on_secret_ended(registry.disconnect_secret)
+    administration = NodeAdministration(registry, wishes, telemetry)
+    stack.push_async_callback(administration.settle)
     policies.on_activated(lambda active: registry.offer_policy(active.digest, active.text))
 
-    http = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=True))
+    http = await stack.enter_async_context(new_http_session())
     archive = ArchivedLog(log, sealed)
-    runner = Runner(log, holder=f"{socket.gethostname()}:{os.getpid()}", lease_s=config.lease_s)
+    identity = _identity(config)
+    holder = f"{socket.gethostname()}:{os.getpid()}:{identity.gateway_id}"  # containers may share the first two
+    runner = Runner(log, holder=holder, lease_s=config.lease_s)
+    metered = await stack.enter_async_context(
+        metering(
+            database,
+            audit,
+            changes,
+            archive,
+            log_url=config.log_url,
+            spill_file=config.data_dir / f"usage-{seat}.spill",
+            prices=config.prices,
+        )
+    )
+    popular = PopularPrompts()
     host = ControlHost(
         keyring=keyring,
         registry=registry,
@@ -148,11 +240,46 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
         recorder=recorder,
         families=families,
         upstreams=_upstream_tiers(config.upstreams, http),
-        on_ended=sealer.seal_soon,
+        on_ended=SealShare(sealer.seal_soon).ended,
+        wishes=FleetWishes(active_models, wishes),
+        meter=metered.meter,
+        popular=popular,
     )
-    answers = AnswerService(host, archive, TailerHub(archive), runner)
-    takeover = asyncio.create_task(Takeover(answers).run(), name="takeover")
+    hub = TailerHub(archive)
+    answers = AnswerService(host, archive, hub, runner, observer=observer)
+    watch_gateway(observer, runner=runner, hub=hub, registry=registry, recorder=recorder)
+    census = asyncio.create_task(Census(observer, database, recorder).run(), name="census")
+    stack.push_async_callback(_cancel, census)
+    leaving, visits = Drain(), Visits(answers, ValkeyRepeats(log.scripts))
+    stack.push_async_callback(visits.aclose)
+    stream_socket = StreamSocket(answers, visits, leaving)
+    observer.gauge("edgewise.websocket.sessions").watch(lambda: {(): float(stream_socket.sessions)})
+    keyring.on_revoked(lambda key_id: stream_socket.recheck())
+    keyring.on_secret_ended(lambda key_id, digest: stream_socket.recheck())
+    gateways = Gateways(
+        identity,
+        bus=bus,
+        store=presence_store,
+        registry=registry,
+        changes=changes,
+        work=Work(
+            take_up=answers.resume,
+            running=lambda: runner.running,
+            on_warm=Warmer(popular, registry, host.family).warm,
+        ),
+    )
+    registry.link(gateways)
+    changes.on("keys", accounts.reload)
+    changes.on("policies", policies.reload)
+    changes.on("models", catalog.reload)
+    changes.on("models", active_models.load)
+    changes.on("nodes", wishes.load)
+    await stack.enter_async_context(gateways.running())
+    jobs = GatewayJobs.over(database, audit, broker_url=config.broker_url, modules=config.job_modules)
+    stack.callback(jobs.close)
+    takeover = asyncio.create_task(Takeover(answers, ask=jobs.take_up).run(), name="takeover")
     stack.push_async_callback(_cancel, takeover)
+    decisions = Decisions(database, recorder)
     return ControlPlane(
         config=config,
         database=database,
@@ -161,14 +288,34 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
         accounts=accounts,
         audit=audit,
         policies=policies,
-        decisions=Decisions(database, recorder),
+        decisions=decisions,
+        latency=Latency(database, recorder),
         catalog=catalog,
+        jobs=jobs,
         registry=registry,
+        gateways=gateways,
         telemetry=telemetry,
         node_socket=NodeSocket(registry),
         runner=runner,
         answers=answers,
+        visits=visits,
+        stream_socket=stream_socket,
+        leaving=leaving,
+        active_models=active_models,
+        node_administration=administration,
+        stream_desk=StreamDesk(log, archive, decisions, audit, cancel=answers.cancel_any),
+        world=LiveWorld(registry, families, upstreams=bool(config.upstreams)),
+        usage=metered.reports,
         takeover=takeover,
+    )
+
+
+def _identity(config: ControlConfig) -> Identity:
+    return Identity(
+        gateway_id=new_id(),
+        name=config.gateway_name or f"{socket.gethostname()}:{config.port}",
+        version=__version__,
+        started_at_s=time.time(),
     )
 
 

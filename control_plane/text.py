@@ -5,4 +5,6 @@ from __future__ import annotations
 
 def clip(text: str, chars: int) -> str:
     """At most `chars` characters, without NUL (PostgreSQL refuses it) and without lone surrogates (no UTF-8)."""
+    if len(text) <= chars and text.isascii() and "\0" not in text:
+        return text
     return text[:chars].replace("\0", "").encode(errors="replace").decode()

@@ -48,6 +48,19 @@ def test_the_python_example(home: tuple[Path, Stack]) -> None:
     assert run(f"{sys.executable} example.py", home[0]).strip()
 
 
+RESUME = (ROOT / "docs/howto/resume-an-answer.md").read_text(encoding="utf-8")
+
+
+def test_the_ways_to_resume_an_answer(home: tuple[Path, Stack]) -> None:
+    (walk,) = re.findall(r"```sh\n(.+?)```", RESUME, re.S)
+    assert run(walk, home[0]).count("data: [DONE]") == 4
+    by_key, by_socket = re.findall(r"```python\n(.+?)```", RESUME, re.S)
+    (home[0] / "by_key.py").write_text(by_key, encoding="utf-8")
+    assert run(f"{sys.executable} by_key.py", home[0]).startswith("True ")
+    (home[0] / "by_socket.py").write_text(by_socket, encoding="utf-8")
+    assert run(f"{sys.executable} by_socket.py", home[0]).strip()
+
+
 def test_the_policy_walk(home: tuple[Path, Stack]) -> None:
     commands = [line.partition("#")[0].strip() for line in console("edgewise policy")]
     assert len(commands) == 4
