@@ -49,8 +49,9 @@ CHAT = "/v1/chat/completions"
 
 
 def build_server_app(plane: ControlPlane) -> HotPaths:
-    """What the server runs: chat completions at once, every other route through the framework."""
-    return HotPaths({("POST", CHAT): ChatCompletions(plane.answers, plane.visits)}, build_app(plane))
+    """What the server runs: making and reading answers at once, every other route through the framework."""
+    chat, streams = ChatCompletions(plane.answers, plane.visits), Streams(plane.answers, plane.leaving)
+    return HotPaths({("POST", CHAT): chat}, {"GET": streams}, build_app(plane))
 
 
 def build_app(plane: ControlPlane) -> FastAPI:

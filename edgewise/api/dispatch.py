@@ -11,22 +11,34 @@ from edgewise.wire.errors import EdgewiseError
 
 logger = logging.getLogger(__name__)
 
+STREAMS = "/v1/streams/"
+
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class HotPaths:
-    """An ASGI app: `hot` by exact method and path, `rest` for all other requests, sockets and lifespan events."""
+    """An ASGI app: `hot` by exact method and path, `streams` by method for `/v1/streams/{sid}`, `rest` for all other
+    requests, sockets and lifespan events."""
 
-    def __init__(self, hot: Mapping[tuple[str, str], App], rest: App) -> None:
+    def __init__(self, hot: Mapping[tuple[str, str], App], streams: Mapping[str, App], rest: App) -> None:
         self._hot = hot
+        self._streams = streams
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._hot.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        endpoint = self._endpoint(scope) if scope["type"] == "http" else None
         if endpoint is None:
             await self._rest(scope, receive, send)
         else:
             await _guarded(endpoint, scope, receive, send)
+
+    def _endpoint(self, scope: Scope) -> App | None:
+        method, path = scope["method"], scope["path"]
+        sid = path.removeprefix(STREAMS)
+        if sid == path or not sid or "/" in sid:
+            return self._hot.get((method, path))
+        scope["path_params"] = {"sid": sid}
+        return self._streams.get(method)
 
 
 async def _guarded(endpoint: App, scope: Scope, receive: Receive, send: Send) -> None:

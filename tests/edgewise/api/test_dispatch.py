@@ -45,19 +45,24 @@ async def ask(app: HotPaths, **scope: str) -> list[Any]:
         ({"method": "GET"}, b"rest"),
         ({"path": "/hot/"}, b"rest"),
         ({"type": "websocket"}, b"rest"),
+        ({"method": "GET", "path": "/v1/streams/01ab"}, b"stream"),
+        ({"method": "DELETE", "path": "/v1/streams/01ab"}, b"rest"),
+        ({"method": "GET", "path": "/v1/streams/"}, b"rest"),
+        ({"method": "GET", "path": "/v1/streams/a/b"}, b"rest"),
+        ({"type": "websocket", "path": "/v1/streams/01ab"}, b"rest"),
     ],
 )
-async def test_only_the_exact_method_and_path_are_hot(scope: dict[str, str], name: bytes) -> None:
-    app = HotPaths({("POST", "/hot"): Named("hot")}, Named("rest"))
+async def test_only_these_methods_and_paths_are_hot(scope: dict[str, str], name: bytes) -> None:
+    app = HotPaths({("POST", "/hot"): Named("hot")}, {"GET": Named("stream")}, Named("rest"))
     assert (await ask(app, **scope))[-1]["body"] == name
 
 
 async def test_a_fault_before_the_response_is_an_error_without_its_words() -> None:
-    start, body = await ask(HotPaths({("POST", "/hot"): Named("hot", "before")}, Named("rest")))
+    start, body = await ask(HotPaths({("POST", "/hot"): Named("hot", "before")}, {}, Named("rest")))
     assert start["status"] == 500
     assert "internal error" in json.loads(body["body"])["error"]["message"] and b"secret" not in body["body"]
 
 
 async def test_a_fault_amid_the_response_is_left_to_the_server() -> None:
     with pytest.raises(ZeroDivisionError):
-        await ask(HotPaths({("POST", "/hot"): Named("hot", "amid")}, Named("rest")))
+        await ask(HotPaths({("POST", "/hot"): Named("hot", "amid")}, {}, Named("rest")))
