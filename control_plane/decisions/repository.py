@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Text, cast, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from control_plane.database import insert_ignore
 from control_plane.decisions.tables import DecisionRow, SealedStreamRow
 
 Grouping = Literal["mode", "rule", "tier", "status", "model", "origin"]
@@ -177,6 +178,17 @@ class SealedRepository:
     def add(self, row: SealedStreamRow) -> None:
         """Part of the caller's transaction."""
         self._session.add(row)
+
+    async def add_missing(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Insert those that are not there yet; how many that were."""
+        return await insert_ignore(self._session, SealedStreamRow, rows)
+
+    async def digests(self, stream_ids: Sequence[str]) -> dict[str, str]:
+        """The sha256 of the records of each that is there."""
+        query = select(SealedStreamRow.stream_id, SealedStreamRow.sha256).where(
+            SealedStreamRow.stream_id.in_(stream_ids)
+        )
+        return {row.stream_id: row.sha256 for row in await self._session.execute(query)}
 
     async def get(self, stream_id: str) -> SealedStreamRow | None:
         """One sealed stream."""

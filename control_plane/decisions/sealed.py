@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy.exc import IntegrityError
@@ -100,6 +100,16 @@ def sealed_values(
     }
 
 
+class Finished(NamedTuple):
+    """A stream that has ended: all that sealing it takes (`records` from `encode_records`)."""
+
+    sid: str
+    owner: str
+    records: bytes
+    status: str
+    request: bytes
+
+
 class SealedStreams:
     """Keeps and gives back finished streams."""
 
@@ -118,6 +128,20 @@ class SealedStreams:
                 SealedRepository(session).add(row)
         except IntegrityError:
             await self._require_same(sid, row.sha256)
+
+    async def seal_many(self, streams: Sequence[Finished]) -> set[str]:
+        """The same for many in one transaction; the ids under which other bytes were sealed before.
+
+        Raises LogUnavailableError when the records of one do not decode; nothing is kept then.
+        """
+        now = self._now()
+        rows = [sealed_values(each.sid, each.owner, each.records, each.status, each.request, now) for each in streams]
+        async with self._database.session() as session:
+            repository = SealedRepository(session)
+            if await repository.add_missing(rows) == len(rows):
+                return set()
+            stored = await repository.digests([row["stream_id"] for row in rows])
+        return {row["stream_id"] for row in rows if stored[row["stream_id"]] != row["sha256"]}
 
     async def get(self, sid: str) -> SealedStream:
         """A sealed stream. Raises StreamNotFoundError; LogUnavailableError when its bytes have changed at rest."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from control_plane.decisions.sealed import SealedStreams, encode_records
+from control_plane.decisions.sealed import Finished, SealedStreams, encode_records, summarize
 from edgewise.streams.log import Appended, Claim, Head, Record, StreamLog, StreamStatus
 from edgewise.streams.refusals import ahead
 from edgewise.wire.errors import ConflictError, CursorTrimmedError, EdgewiseError, FencedError, StreamNotFoundError
@@ -137,15 +137,41 @@ class Sealer:
         if not await self._seal_if_ended(sid):
             raise ConflictError(f"The stream {sid} has not ended")
 
+    async def seal_all(self, sids: Sequence[str]) -> set[str]:
+        """Copy ended streams in one transaction; those that cannot be copied are told in the log and returned. One that
+        is gone by now is none of them: nothing is left to do for it. Raises DatabaseUnavailableError."""
+        copies = await asyncio.gather(*(self._finished(sid) for sid in sids), return_exceptions=True)
+        failed, finished = set[str](), list[Finished]()
+        for sid, copy in zip(sids, copies, strict=True):
+            if isinstance(copy, Finished):
+                finished.append(copy)
+            elif isinstance(copy, StreamNotFoundError | CursorTrimmedError):
+                logger.error("an ended stream was gone before it was sealed: %s", copy, extra={"stream": sid})
+            elif isinstance(copy, EdgewiseError):
+                logger.error("an ended stream cannot be sealed: %s", copy, extra={"stream": sid})
+                failed.add(sid)
+            elif isinstance(copy, BaseException):
+                raise copy
+            else:
+                failed.add(sid)  # open again it cannot be: the index was wrong, and is looked at the next time
+        return failed | (await self._sealed.seal_many(finished) if finished else set())
+
     async def _seal_if_ended(self, sid: str) -> bool:
-        head = await self._live.head(sid)
-        if head.status == "open":
+        finished = await self._finished(sid)
+        if finished is None:
             return False
-        records: list[Record] = []
-        while len(records) < head.next_seq:
-            records += await self._live.read(sid, after=len(records) - 1, limit=READ_LIMIT)
-        request = await self._live.request(sid)
-        await self._sealed.seal(sid, head.owner, encode_records(records), head.status, request=request)
+        await self._sealed.seal(sid, finished.owner, finished.records, finished.status, request=finished.request)
         if self._on_sealed is not None:
             await self._on_sealed(sid)
         return True
+
+    async def _finished(self, sid: str) -> Finished | None:
+        """A stream as it is sealed; None while it is open. Raises LogUnavailableError when an entry does not decode."""
+        head = await self._live.head(sid)
+        if head.status == "open":
+            return None
+        records: list[Record] = []
+        while len(records) < head.next_seq:
+            records += await self._live.read(sid, after=len(records) - 1, limit=READ_LIMIT)
+        summarize(records)
+        return Finished(sid, head.owner, encode_records(records), head.status, await self._live.request(sid))

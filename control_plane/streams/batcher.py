@@ -38,7 +38,7 @@ class _Call(NamedTuple):
 class ScriptBatcher:
     """Runs scripts on `connection`, which it owns. `where` names the server in errors.
 
-    A batch that is not answered within `answer_within_s` is sent again over a new connection, for at most `retry_for_s`.
+    A batch without an answer within `answer_within_s` is sent again over a new connection, for at most `retry_for_s`.
     """
 
     def __init__(

@@ -8,8 +8,8 @@ from importlib import resources
 from typing import Literal, get_args
 
 Name = Literal[
-    "create", "begin", "claim", "append", "renew", "release", "cancel", "head", "read", "request", "expired", "open", "trim",
-    "unsealed", "sealed",
+    "create", "begin", "claim", "append", "renew", "release", "cancel", "head", "read", "request", "trim",
+    "expired", "open", "unsealed", "sealed",
     "repeat_hold", "repeat_release", "repeat_offer", "repeat_candidates", "repeat_take",
 ]  # fmt: skip
 NAMES: tuple[Name, ...] = get_args(Name)

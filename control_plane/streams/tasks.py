@@ -3,23 +3,19 @@ some time after that, and the sealed one when its retention is over."""
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from control_plane.audit.service import utc_now
 from control_plane.decisions.sealed import SealedStreams
-from control_plane.errors import DatabaseUnavailableError
 from control_plane.jobs.worker import Body, Result, RunningJob
 from control_plane.streams.archive import Sealer
-from edgewise.wire.errors import CursorTrimmedError, EdgewiseError, StreamNotFoundError
 
 BATCH = 100
 SETTLED_S = 3.0
 """Streams that ended just now are left to the gateway that ended them, which seals them at once."""
-
-logger = logging.getLogger(__name__)
 
 
 class EndedStreams(Protocol):
@@ -42,31 +38,20 @@ def seal_and_trim(log: EndedStreams, sealer: Sealer, *, settled_s: float = SETTL
 
     async def body(job: RunningJob) -> Result:
         sealed, failed = 0, set[str]()
-        while sids := set(await log.unsealed(older_s=settled_s, limit=BATCH + len(failed))) - failed:
-            for sid in sids:
-                if await _seal(sealer, sid):
-                    await log.mark_sealed(sid)
-                    sealed += 1
-                else:
-                    failed.add(sid)
+        while sids := await _next(log, settled_s, failed):
+            unsealed = await sealer.seal_all(sids)
+            done = [sid for sid in sids if sid not in unsealed]
+            await asyncio.gather(*map(log.mark_sealed, done))
+            sealed, failed = sealed + len(done), failed | unsealed
             job.progress(0.5, f"{sealed} sealed")
         return {"sealed": sealed, "failed": len(failed)}
 
     return body
 
 
-async def _seal(sealer: Sealer, sid: str) -> bool:
-    """Whether nothing is left to do: the stream is in SQL, or it is gone from the log."""
-    try:
-        await sealer.seal(sid)
-    except (StreamNotFoundError, CursorTrimmedError) as error:
-        logger.error("an ended stream was gone before it was sealed: %s", error, extra={"stream": sid})
-    except DatabaseUnavailableError:
-        raise
-    except EdgewiseError as error:
-        logger.error("an ended stream cannot be sealed: %s", error, extra={"stream": sid})
-        return False
-    return True
+async def _next(log: EndedStreams, settled_s: float, failed: set[str]) -> list[str]:
+    """The oldest unsealed streams beside those that failed already."""
+    return [sid for sid in await log.unsealed(older_s=settled_s, limit=BATCH + len(failed)) if sid not in failed]
 
 
 def purge_sealed(sealed: SealedStreams, retention_days: int, *, now: Callable[[], datetime] = utc_now) -> Body:

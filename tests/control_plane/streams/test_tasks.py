@@ -10,16 +10,17 @@ import pytest
 from redis.asyncio import Redis
 
 from control_plane.database import Database
-from control_plane.decisions.sealed import SealedStreams
+from control_plane.decisions.sealed import SealedStreams, encode_records
 from control_plane.errors import DatabaseUnavailableError
 from control_plane.jobs.job import ClaimedJob
 from control_plane.jobs.leases import JobLeases
 from control_plane.jobs.worker import RunningJob
 from control_plane.streams.archive import Sealer
-from control_plane.streams.tasks import purge_sealed, seal_and_trim
+from control_plane.streams.tasks import BATCH, purge_sealed, seal_and_trim
 from control_plane.streams.valkey_log import ValkeyStreamLog, connect
 from edgewise.ids import new_id
 from edgewise.streams.entries import CancelEntry, EndEntry, encode_entry
+from edgewise.streams.log import Record
 from edgewise.wire.errors import StreamNotFoundError
 from tests.control_plane.jobs.making import Moment
 from tests.factories.valkey import MortalValkey
@@ -102,9 +103,22 @@ async def test_one_that_cannot_be_sealed_stops_no_other_and_one_that_is_gone_is_
     assert (await SealedStreams(database).get(good)).status == "done"
 
 
+async def test_more_than_a_batch_and_what_was_sealed_before(log: ValkeyStreamLog, database: Database) -> None:
+    """A gateway sealed one of them already, and somebody other bytes under the id of another."""
+    sealed = SealedStreams(database)
+    sids = [await ended(log) for _ in range(BATCH + 5)]
+    await Sealer(log, sealed).seal(sids[0])
+    other = encode_records([Record(0, 1, encode_entry(EndEntry("length", 2, 2)))])
+    await sealed.seal(sids[1], "k", other, "done")
+    result = await seal_and_trim(log, Sealer(log, sealed), settled_s=0.0)(a_job())
+    assert result == {"sealed": BATCH + 4, "failed": 1}
+    assert await log.unsealed(older_s=0.0, limit=10) == [sids[1]]
+    assert {(await sealed.get(sid)).finish for sid in sids[2:]} == {"stop"}
+
+
 async def test_a_database_that_is_away_leaves_everything_to_the_next_try(log: ValkeyStreamLog) -> None:
     class Away:
-        async def seal(self, *_args: object, **_named: object) -> None:
+        async def seal_many(self, *_args: object) -> None:
             raise DatabaseUnavailableError("away")
 
     sid = await ended(log)
