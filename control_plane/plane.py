@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import aiohttp
-
 from control_plane.accounts.expiry import ExpiryWatch
 from control_plane.accounts.first_keys import ensure_first_keys
 from control_plane.accounts.keyring import KeyRing
@@ -56,7 +54,8 @@ from control_plane.streams.sealing import SealShare
 from control_plane.streams.server_check import check_server
 from control_plane.streams.valkey_log import UNSEALED_TTL_S, ValkeyStreamLog, connect
 from control_plane.telemetry.service import TelemetryIntake
-from control_plane.upstreams.openai_tier import OpenAITier, Upstream, new_http_session
+from control_plane.upstreams.http_client import HttpClient
+from control_plane.upstreams.openai_tier import OpenAITier, Upstream
 from control_plane.usage.metering import metering
 from control_plane.usage.reports import UsageReports
 from edgewise import __version__
@@ -216,7 +215,7 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
     stack.push_async_callback(administration.settle)
     policies.on_activated(lambda active: registry.offer_policy(active.digest, active.text))
 
-    http = await stack.enter_async_context(new_http_session())
+    http = await stack.enter_async_context(HttpClient())
     archive = ArchivedLog(log, sealed)
     identity = _identity(config)
     holder = f"{socket.gethostname()}:{os.getpid()}:{identity.gateway_id}"  # containers may share the first two
@@ -255,7 +254,6 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
     stream_socket = StreamSocket(answers, visits, leaving)
     observer.gauge("edgewise.websocket.sessions").watch(lambda: {(): float(stream_socket.sessions)})
     keyring.on_revoked(lambda key_id: stream_socket.recheck())
-    keyring.on_secret_ended(lambda key_id, digest: stream_socket.recheck())
     gateways = Gateways(
         identity,
         bus=bus,
@@ -324,7 +322,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _upstream_tiers(upstreams: Sequence[UpstreamConfig], http: aiohttp.ClientSession) -> list[OpenAITier]:
+def _upstream_tiers(upstreams: Sequence[UpstreamConfig], http: HttpClient) -> list[OpenAITier]:
     return [
         OpenAITier(Upstream(each.name, each.base_url, each.model, _secret(each.api_key_env), each.continues), http)
         for each in upstreams

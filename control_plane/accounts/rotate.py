@@ -9,7 +9,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
-import aiohttp
+import httpx
 
 from control_plane.accounts.first_keys import read_first_keys, rotate_first_keys
 from control_plane.accounts.keyring import KeyRing
@@ -28,11 +28,10 @@ class StillRunningError(ConflictError):
 
 async def refuse_while_running(base_url: str) -> None:
     """Raises StillRunningError when a control plane answers at this address."""
-    limit = aiohttp.ClientTimeout(total=PROBE_S)
     try:
-        async with aiohttp.ClientSession(timeout=limit) as http, http.get(f"{base_url}/healthz") as answer:
-            await answer.read()
-    except (aiohttp.ClientError, TimeoutError, ValueError):
+        async with httpx.AsyncClient(timeout=PROBE_S, trust_env=False) as http:
+            await http.get(f"{base_url}/healthz")
+    except (httpx.HTTPError, httpx.InvalidURL):
         return
     raise StillRunningError(
         "A control plane is running with these keys: its worker and agent would be locked out",

@@ -165,7 +165,8 @@ class Accounts:
     async def _existing(self, keys: KeyRepository, key_id: str) -> ApiKeyRow:
         row = await keys.get(key_id) if is_id(key_id) else None
         if row is None:
-            raise NotFoundError(f"There is no key {key_id[:64]}", remedy="list the keys: `edgewise keys list` or /admin/v1/keys")
+            remedy = "list the keys: `edgewise keys list` or /admin/v1/keys"
+            raise NotFoundError(f"There is no key {key_id[:64]}", remedy=remedy)
         return row
 
     async def _keep(

@@ -154,7 +154,8 @@ class Gateways:
             return await self._do(node_id, verb, body or {})
         remote = self._view.node(node_id)
         if remote is None:
-            raise NotFoundError(f"Node {node_id[:64]} is not connected", remedy="list the nodes: `edgewise nodes list` or /admin/v1/nodes")
+            remedy = "list the nodes: `edgewise nodes list` or /admin/v1/nodes"
+            raise NotFoundError(f"Node {node_id[:64]} is not connected", remedy=remedy)
         return await self._asker.order(remote.gateway_id, node_id, verb, body or {}, within_s)
 
     async def command(
@@ -173,9 +174,7 @@ class Gateways:
     async def disconnect(self, node_id: str, message: str, reconnect_after_s: float) -> bool:
         """Send a node away, wherever it is connected; whether it was. Raises what `order` raises."""
         try:
-            told = await self.order(
-                node_id, "disconnect", {"message": message, "reconnect_after_s": reconnect_after_s}
-            )
+            told = await self.order(node_id, "disconnect", {"message": message, "reconnect_after_s": reconnect_after_s})
         except NotFoundError:
             return False
         return bool(told.get("disconnected"))

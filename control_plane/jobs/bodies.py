@@ -19,6 +19,7 @@ from control_plane.jobs.worker import Body
 from control_plane.streams.archive import Sealer
 from control_plane.streams.tasks import purge_sealed, seal_and_trim
 from control_plane.streams.valkey_log import UNSEALED_TTL_S, ValkeyStreamLog, connect
+from control_plane.usage.tasks import prune_charges
 
 EXPORTS = "exports"
 
@@ -52,6 +53,7 @@ async def open_bodies(resources: Resources, stack: AsyncExitStack) -> dict[str, 
         "resume_stream": resume_stream(gateways),
         "seal_and_trim": seal_and_trim(log, Sealer(log, sealed)),
         "purge_sealed": purge_sealed(sealed, config.sealed_retention_days),
+        "prune_charges": prune_charges(database),
         "warm_caches": warm_caches(gateways),
         "export_decisions": export_decisions(database, config.data_dir / EXPORTS),
     }

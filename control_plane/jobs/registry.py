@@ -17,6 +17,7 @@ KINDS = (
     JobKind(name="resume_stream", queue="resume", lease_s=3.0, max_attempts=3, time_limit_s=10.0),
     JobKind(name="seal_and_trim", queue="seal", time_limit_s=120.0),
     JobKind(name="purge_sealed", queue="seal", time_limit_s=300.0),
+    JobKind(name="prune_charges", queue="seal", time_limit_s=300.0),
     JobKind(name="warm_caches", queue="warm", max_attempts=2, time_limit_s=120.0),
     JobKind(name="export_decisions", queue="export", time_limit_s=3600.0),
 )

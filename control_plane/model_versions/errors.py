@@ -32,5 +32,7 @@ class NothingActiveError(ConflictError):
 
     def __init__(self, place: str, why: str) -> None:
         super().__init__(
-            f"This cannot be taken back: {why}", where=place, remedy="see what is wanted: `edgewise models list` or /admin/v1/models/active"
+            f"This cannot be taken back: {why}",
+            where=place,
+            remedy="see what is wanted: `edgewise models list` or /admin/v1/models/active",
         )

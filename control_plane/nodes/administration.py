@@ -72,7 +72,8 @@ class NodeAdministration:
     def _require_known(self, node_id: str) -> None:
         if self._connected(node_id) is None and self.wishes.of(node_id).empty:
             raise NotFoundError(
-                f"Node {node_id[:64]} is neither connected nor known", remedy="list the nodes: `edgewise nodes list` or /admin/v1/nodes"
+                f"Node {node_id[:64]} is neither connected nor known",
+                remedy="list the nodes: `edgewise nodes list` or /admin/v1/nodes",
             )
 
     def _connected(self, node_id: str) -> str | None:

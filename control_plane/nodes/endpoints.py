@@ -67,7 +67,9 @@ def _add_reading(
         """One connected node."""
         found = next((node for node in nodes.snapshot() if node.node_id == node_id), None)
         if found is None:
-            raise NotFoundError(f"Node {node_id} is not connected", remedy="list the nodes: `edgewise nodes list` or /admin/v1/nodes")
+            raise NotFoundError(
+                f"Node {node_id} is not connected", remedy="list the nodes: `edgewise nodes list` or /admin/v1/nodes"
+            )
         return NodeSummary.of(found, wish(node_id), others_wanted(found))
 
 

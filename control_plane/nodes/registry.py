@@ -211,7 +211,9 @@ class NodeRegistry:
         """Have a node run a command; returns its detail. Raises NotFoundError, SessionError, RemoteError."""
         connection = self._nodes.get(node_id)
         if connection is None:
-            raise NotFoundError(f"Node {node_id} is not connected", remedy="list the nodes: `edgewise nodes list` or /admin/v1/nodes")
+            raise NotFoundError(
+                f"Node {node_id} is not connected", remedy="list the nodes: `edgewise nodes list` or /admin/v1/nodes"
+            )
         command_id = self._make_id()
         key = idempotency_key or command_id
         command = frames.Command(id=command_id, idempotency_key=key, name=name, body=body or {}, deadline_s=deadline_s)

@@ -21,7 +21,7 @@ class RemoteNodes(Protocol):
         ...
 
     async def disconnect(self, node_id: str, message: str, reconnect_after_s: float) -> bool:
-        """Have the gateway of a node send it away; whether it was connected. Raises RemoteError, LogUnavailableError."""
+        """Have the gateway of a node send it away; whether it was connected. Raises what asking it raises."""
         ...
 
 

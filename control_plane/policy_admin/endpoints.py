@@ -184,7 +184,8 @@ def _add_dry_runs(
         """What a policy would decide for this request, and in what that differs from the policy in force. Messages
         become facts and are forgotten: they are neither stored nor logged."""
         policy = await _wanted(store, wanted)
-        facts = await asyncio.to_thread(gather, wanted.request(), world)
+        request = wanted.request()
+        facts = await asyncio.to_thread(gather, request, world.facts(request.device), world.prompt_tokens)
         return Tried.of(await try_request(policy, store.active, facts))
 
     @routes.post("/replay", responses=errors(404, 413) | _REFUSED, openapi_extra=UNAUDITED)

@@ -26,7 +26,10 @@ class PolicyNotFoundError(NotFoundError):
     """There is no such version."""
 
     def __init__(self, version: int) -> None:
-        super().__init__(f"There is no policy version {version}", remedy="list the versions: `edgewise policy list` or /admin/v1/policies")
+        super().__init__(
+            f"There is no policy version {version}",
+            remedy="list the versions: `edgewise policy list` or /admin/v1/policies",
+        )
 
 
 class PolicyChangedError(ConflictError):

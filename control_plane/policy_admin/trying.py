@@ -6,7 +6,7 @@ Nothing here is stored or logged; messages become facts and are forgotten.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +19,8 @@ from policies import Explanation, FactValue, Policy
 from policies.facts import FACTS, typical_facts
 
 Facts = dict[str, FactValue]
+CountTokens = Callable[[str, Sequence[tuple[str, str]]], int | None]
+"""World.prompt_tokens."""
 _COMPARED = ("mode", "rule_id", "reason", "fallback", "timeouts", "clamped_by", "errors")
 
 
@@ -26,11 +28,11 @@ class World(Protocol):
     """What is known, in memory, of devices, the cloud and tokenizers at this moment."""
 
     def facts(self, device: str) -> Facts:
-        """Facts of the cloud, and of a device by its node id (empty: none)."""
+        """Facts of the cloud, and of a device by its node id (empty: none); for the event loop alone."""
         ...
 
     def prompt_tokens(self, model: str, messages: Sequence[tuple[str, str]]) -> int | None:
-        """Tokens of the whole conversation; None where no tokenizer is known."""
+        """Tokens of the whole conversation; None where no tokenizer is known. From any thread."""
         ...
 
 
@@ -61,10 +63,11 @@ class DryRequest:
     facts: Mapping[str, FactValue | None] = field(default_factory=dict)
 
 
-def gather(request: DryRequest, world: World) -> Facts:
-    """All facts that a policy would see for this request. Raises BadRequestError for names that are no fact."""
+def gather(request: DryRequest, known: Facts, count: CountTokens) -> Facts:
+    """All facts that a policy would see for this request, from what is `known` of the world. Takes a while for long
+    messages, so it may run in a thread. Raises BadRequestError for names that are no fact."""
     _require_known(request.facts)
-    facts = world.facts(request.device) | {
+    facts = known | {
         "request.origin": request.origin,
         "request.tenant": request.tenant,
         "request.user_tier": request.user_tier,
@@ -72,11 +75,11 @@ def gather(request: DryRequest, world: World) -> Facts:
         "request.wants_mode": request.wants_mode,
         "request.wants_device": request.device,
     }
-    facts |= _of_messages(request, world)
+    facts |= _of_messages(request, count)
     return {name: value for name, value in {**facts, **request.facts}.items() if value is not None}
 
 
-def _of_messages(request: DryRequest, world: World) -> Facts:
+def _of_messages(request: DryRequest, count: CountTokens) -> Facts:
     if not request.messages:
         return {"request.sensitivity": request.sensitivity or "public"}
     known = estimate(request.messages, tools=False, max_tokens=request.max_tokens)
@@ -89,7 +92,7 @@ def _of_messages(request: DryRequest, world: World) -> Facts:
                 where="sensitivity",
                 expected=f"one of {', '.join(SENSITIVITIES)}",
             ) from error
-    counted = world.prompt_tokens(request.model, request.messages)
+    counted = count(request.model, request.messages)
     budget = request.max_tokens or ServiceSettings().max_tokens_default
     prompt_tokens = known.context_tokens if counted is None else counted
     return known.as_facts() | {

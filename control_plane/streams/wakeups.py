@@ -32,13 +32,14 @@ class Wakeups:
         self._events: dict[bytes, set[asyncio.Event]] = {}
         self._subscribed = False
         self._listening: asyncio.Task[None] | None = None
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def watch(self, channel: str) -> AsyncIterator[None]:
         """Yields at once, again when the subscription stands, and after every message and every reconnection."""
         name = channel.encode()
         event = asyncio.Event()
-        await self._add(name, event)
         try:
+            await self._add(name, event)
             yield
             while True:
                 await event.wait()
@@ -49,9 +50,10 @@ class Wakeups:
 
     async def aclose(self) -> None:
         """Stop listening; watchers get no more wake-ups."""
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+        ending = [*self._telling, *([self._listening] if self._listening is not None else [])]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         await self._connection.disconnect(nowait=True)
 
     async def _add(self, name: bytes, event: asyncio.Event) -> None:
@@ -70,8 +72,15 @@ class Wakeups:
 
     async def _tell(self, verb: str, name: bytes) -> None:
         """Change the subscriptions now, or leave it to the next connection, which subscribes to everything."""
-        if not self._subscribed:
-            return
+        if self._subscribed:
+            telling = asyncio.create_task(self._send(verb, name), name="token-log-subscriptions")
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+            await asyncio.shield(telling)
+
+    async def _send(self, verb: str, name: bytes) -> None:
+        """In a task of its own: a watcher that leaves in mid-command must not cut everybody's connection, and the
+        client library may swallow its cancellation, so that it would never leave."""
         try:
             await self._connection.send_command(verb, name, check_health=False)
         except (RedisError, OSError) as error:

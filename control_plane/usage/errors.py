@@ -35,7 +35,9 @@ class KeyNotFoundError(NotFoundError):
     """There is no such API key."""
 
     def __init__(self, key_id: str) -> None:
-        super().__init__(f"There is no key {key_id[:40]}", remedy="list the keys: `edgewise keys list` or /admin/v1/keys")
+        super().__init__(
+            f"There is no key {key_id[:40]}", remedy="list the keys: `edgewise keys list` or /admin/v1/keys"
+        )
 
 
 def refusal(refused: Refused, *, tokens: int, cost: int) -> RateLimitedError:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from control_plane.accounts.tables import ApiKeyRow
@@ -113,9 +113,11 @@ class LedgerRepository:
             query = query.where(tuple_(*_KEY) < tuple_(*after))
         return (await self._session.scalars(query)).all()
 
-    async def prune(self, before: date) -> None:
-        """Forget the charges of answers before that day; the sums stay."""
-        await self._session.execute(delete(ChargeRow).where(ChargeRow.day < before))
+    async def prune(self, before: date, limit: int) -> int:
+        """Forget up to `limit` charges of answers before that day; the sums stay. Returns how many went."""
+        old = select(ChargeRow.stream_id).where(ChargeRow.day < before).limit(limit)
+        gone = await self._session.execute(delete(ChargeRow).where(ChargeRow.stream_id.in_(old)))
+        return cast("CursorResult[Any]", gone).rowcount
 
     async def put_epoch(self, shard: int, name: str, since: datetime) -> bool:
         """Remember a life of a shard's counters; whether there was one before."""

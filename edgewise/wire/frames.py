@@ -138,8 +138,8 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class AttemptTimings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Seconds that a node worked for one attempt: waiting for a slot, reading the prompt up to the first token, speaking
-    after it, and turning ids into text (which overlaps with speaking)."""
+    """Seconds that a node worked for one attempt: waiting for a slot, reading the prompt up to the first token,
+    speaking after it, and turning ids into text (which overlaps with speaking)."""
 
     queue_s: Seconds = 0.0
     prefill_s: Seconds = 0.0

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,12 @@ def second(throttled: Stack) -> Iterator[Callable[[], Gateway]]:
         yield alive
 
 
+@pytest.fixture(scope="module")
+def undisturbed(throttled: Stack) -> str:
+    """What the device says when nothing happens."""
+    return ask(throttled, **GREEDY, edgewise={"mode": "edge"}).text
+
+
 @pytest.fixture
 def pair(throttled: Stack, second: Callable[[], Gateway]) -> tuple[Stack, Gateway]:
     """A stack with all nodes at its own gateway, and a second gateway without any."""
@@ -83,9 +90,13 @@ def whole(gateway: Asked, reading: Reading) -> None:
 
 def test_an_answer_through_another_gateways_nodes_and_what_operators_see(pair: tuple[Stack, Gateway]) -> None:
     first, second = pair
-    for mode, tier in (("edge", "edge:edge-0"), ("cloud", "cloud:worker-0")):
-        there = ask(first, **GREEDY, edgewise={"mode": mode})
-        here = ask(second, **GREEDY, edgewise={"mode": mode})
+    tiers = {"edge": "edge:edge-0", "cloud": "cloud:worker-0"}
+    with ThreadPoolExecutor() as pool:
+        asked = {
+            mode: [pool.submit(ask, gateway, **GREEDY, edgewise={"mode": mode}) for gateway in pair] for mode in tiers
+        }
+    for mode, tier in tiers.items():
+        there, here = (future.result() for future in asked[mode])
         assert here.tiers == there.tiers == [tier]
         assert here.text == there.text
         whole(second, here)
@@ -98,10 +109,11 @@ def test_an_answer_through_another_gateways_nodes_and_what_operators_see(pair: t
     assert all("key" not in node for node in nodes)
 
 
-def test_the_gateway_of_the_nodes_is_killed_and_the_answer_at_the_other_goes_on(pair: tuple[Stack, Gateway]) -> None:
+def test_the_gateway_of_the_nodes_is_killed_and_the_answer_at_the_other_goes_on(
+    pair: tuple[Stack, Gateway], undisturbed: str
+) -> None:
     """Its nodes come back when it does; what they go on with is in the log."""
     first, second = pair
-    undisturbed = ask(first, **GREEDY, edgewise={"mode": "edge"})
     killed: list[int] = []
 
     def kill(seen: Reading) -> None:
@@ -112,13 +124,14 @@ def test_the_gateway_of_the_nodes_is_killed_and_the_answer_at_the_other_goes_on(
     reading = ask(second, kill, **GREEDY, edgewise={"mode": "edge"})
     assert killed and reading.errors == []
     assert reading.tiers == ["edge:edge-0", "edge:edge-0"]
-    assert reading.text == undisturbed.text
+    assert reading.text == undisturbed
     whole(second, reading)
 
 
-def test_the_gateway_that_makes_the_answer_is_killed_and_the_other_takes_it_over(pair: tuple[Stack, Gateway]) -> None:
+def test_the_gateway_that_makes_the_answer_is_killed_and_the_other_takes_it_over(
+    pair: tuple[Stack, Gateway], undisturbed: str
+) -> None:
     first, second = pair
-    undisturbed = ask(first, **GREEDY, edgewise={"mode": "edge"})
     seen = Reading()
 
     def watch(reading: Reading) -> None:
@@ -129,9 +142,9 @@ def test_the_gateway_that_makes_the_answer_is_killed_and_the_other_takes_it_over
     with pytest.raises(httpx.RemoteProtocolError):
         ask(second, watch, **GREEDY, edgewise={"mode": "edge"})
     rest = replay(first, seen.sid, seen.cursors[-1])
-    assert seen.text + rest.text == undisturbed.text
+    assert seen.text + rest.text == undisturbed
     assert (rest.errors, rest.finishes) == ([], ["length"])
-    assert replay(first, seen.sid).text == undisturbed.text
+    assert replay(first, seen.sid).text == undisturbed
 
 
 def test_changes_at_one_gateway_hold_at_the_other_within_a_second(pair: tuple[Stack, Gateway], tmp_path: Path) -> None:

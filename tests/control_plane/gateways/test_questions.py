@@ -46,6 +46,17 @@ async def test_a_node_is_sent_away_from_its_gateway() -> None:
     assert goodbye.error.message == "moved"
 
 
+async def test_the_registry_of_any_gateway_sends_a_node_away() -> None:
+    fleet = Fleet()
+    one, two = await fleet.pair()
+    node = await one.join()
+    await fleet.beats()
+    assert await two.registry.disconnect_anywhere("phone", "forgotten", 60.0)
+    (goodbye,) = await node.of(frames.Goodbye)
+    assert (goodbye.error.message, goodbye.reconnect_after_s) == ("forgotten", 60.0)
+    assert not await two.registry.disconnect_anywhere("nobody", "forgotten", 60.0)
+
+
 async def test_another_verb_runs_where_the_node_is() -> None:
     fleet = Fleet()
     one, two = await fleet.pair()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import msgspec
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from control_plane.model_versions.active import ActiveModels, Place
 from control_plane.model_versions.errors import NothingActiveError, VersionUnknownError
@@ -40,6 +44,26 @@ async def test_tiers_with_the_wanted_version_come_first_and_required_leaves_othe
     await active.activate(replace(EDGE, tenant="acme"), FIRST.id, required=True, actor="k")
     assert [each.name for each in active.prefer(tiers, "acme")] == ["a", "c"]
     assert [each.name for each in active.prefer(tiers, "other")] == ["b", "a", "c"]
+
+
+async def test_a_reload_that_began_before_a_change_does_not_undo_it(admin: Admin, active: ActiveModels) -> None:
+    reading, begun, gate = admin.database.reading, asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def slow() -> AsyncIterator[AsyncSession]:
+        async with reading() as session:
+            yield session
+        begun.set()
+        await gate.wait()
+
+    admin.database.reading = slow  # type: ignore[method-assign]
+    reload = asyncio.create_task(active.load())
+    await begun.wait()
+    change = asyncio.create_task(active.activate(EDGE, SECOND.id, required=False, actor="k"))
+    await asyncio.wait([change], timeout=0.05)
+    gate.set()
+    await asyncio.gather(reload, change)
+    assert [row.version_id for row in active.present()] == [SECOND.id]
 
 
 async def test_rolling_back_and_deactivating(admin: Admin, active: ActiveModels) -> None:

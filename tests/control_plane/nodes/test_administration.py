@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+import websockets
 
 from edgewise.node.link import NodeLink
 from edgewise.routing.scripted import Script
@@ -145,6 +146,20 @@ async def test_a_live_socket_falls_when_its_key_expires(control: Control) -> Non
 
 def _with_node_key(control: Control, key: str) -> Any:
     return msgspec.structs.replace(control.keys, node=key)
+
+
+async def test_a_clients_socket_falls_with_the_secret_that_opened_it(control: Control) -> None:
+    async with control.client() as client:
+        listed = (await client.get("/admin/v1/keys")).json()["items"]
+        key_id = next(item["id"] for item in listed if item["roles"] == ["app"])
+        url = control.url.replace("http://", "ws://") + "/v1/streams"
+        headers = {"authorization": f"Bearer {control.keys.app}"}
+        async with websockets.connect(url, additional_headers=headers, proxy=None) as socket:
+            await client.post(f"/admin/v1/keys/{key_id}/rotate", json={"overlap_s": 600})
+            assert control.plane.stream_socket.sessions == 1
+            await client.post(f"/admin/v1/keys/{key_id}/rotate", json={"overlap_s": 600})
+            await socket.wait_closed()
+            assert socket.close_code not in (1000, 1006)
 
 
 async def test_the_socket_of_a_rotated_secret_falls_at_the_end_of_the_overlap(control: Control) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 from datetime import timedelta
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from control_plane.decisions.records import Decided
-from control_plane.policy_admin.trying import DryRequest, HealthyWorld, gather
+from control_plane.policy_admin.endpoints import router
+from control_plane.policy_admin.trying import DryRequest, Facts, HealthyWorld, gather
 from edgewise.ids import new_id
 from edgewise.wire.errors import BadRequestError
 from tests.control_plane.policy_admin.test_service import WRONG_TEST, small
@@ -56,11 +60,26 @@ async def test_a_draft_with_faults_is_told_by_line(admin: Admin) -> None:
 
 
 def test_messages_give_the_facts_that_a_real_request_would_have() -> None:
-    facts = gather(DryRequest(messages=(("user", "hello there"),), max_tokens=10), HealthyWorld())
+    world = HealthyWorld()
+    facts = gather(DryRequest(messages=(("user", "hello there"),), max_tokens=10), world.facts(""), world.prompt_tokens)
     assert facts["request.task"] == "greeting"
     assert facts["request.context_tokens"] == int(facts["request.prompt_tokens"]) + 10
     with pytest.raises(BadRequestError):
-        gather(DryRequest(messages=(("user", "x"),), sensitivity="cosmic"), HealthyWorld())
+        gather(DryRequest(messages=(("user", "x"),), sensitivity="cosmic"), {}, world.prompt_tokens)
+
+
+async def test_the_world_is_asked_on_the_event_loop_where_nodes_come_and_go(admin: Admin) -> None:
+    class World(HealthyWorld):
+        def facts(self, device: str) -> Facts:
+            assert threading.current_thread() is threading.main_thread()
+            return super().facts(device)
+
+    app = FastAPI()
+    app.include_router(router(admin.policies, admin.keyring, world=World()))
+    headers = {"authorization": f"Bearer {admin.keys.operator}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a", headers=headers) as client:
+        found = await client.post(f"{URL}/dry-run", json={"messages": [{"role": "user", "content": "hi"}]})
+    assert found.status_code == 200
 
 
 def decided(complexity: float, mode: str, at_s: int, digest: str = "old") -> Decided:

@@ -104,7 +104,7 @@ async def test_a_server_that_is_away_is_said(url: str) -> None:
 
 
 async def test_a_password_is_used_and_not_shown(log_server: ValkeyProcess) -> None:
-    """The servers' default user has none, so a user with one is made, who may do what docs/howto/postgresql.md allows."""
+    """The servers' default user has none, so a user with one is made, who may do what docs/howto/postgresql.md says."""
     admin = connect(log_server.url)
     await admin.acl_setuser(
         "gateway",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from redis.exceptions import ConnectionError as Away
@@ -26,4 +27,35 @@ async def test_listening_begins_again_after_any_failure(broken: object) -> None:
     await anext(watch)
     await anext(watch)
     assert seen.connections == 2 and len(slept) == 1 and slept[0] > 0
+    await wakeups.aclose()
+
+
+@pytest.mark.timeout(5)
+async def test_who_leaves_while_it_subscribes_is_gone_even_when_the_library_swallows_that() -> None:
+    """As asyncio.wait_for does in Python 3.11 when what it waits for is just done."""
+    subscribing = asyncio.Event()
+
+    async def swallow(verb: str, name: bytes, **_: object) -> None:
+        if name == b"c" and verb == "SUBSCRIBE":
+            subscribing.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    _, connection = ScriptedConnection.of([b"message", b"other", b""])
+    wakeups = Wakeups(connection)
+    other = wakeups.watch("other")
+    await anext(other)
+    await anext(other)
+    connection.send_command = swallow  # type: ignore[method-assign]
+
+    async def watch() -> None:
+        async for _ in wakeups.watch("c"):
+            pass
+
+    watching = asyncio.create_task(watch())
+    await subscribing.wait()
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+    assert set(wakeups._events) == {b"other"}
     await wakeups.aclose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -88,11 +89,35 @@ async def _away(*_: object) -> None:
     raise EdgewiseError("The database is away")
 
 
+async def test_a_charge_that_is_told_again_and_again_waits_once(ledger: Ledger, tmp_path: Path) -> None:
+    """The sweep tells of what is not written every ten seconds, for as long as SQL is away."""
+    one = charge()
+    ledger._write = _away  # type: ignore[assignment]
+    for _ in range(3):
+        ledger.add(one)
+        ledger.add(charge(one.sid))
+        with pytest.raises(EdgewiseError):
+            await ledger.flush()
+    await ledger.stop()
+    assert len((tmp_path / "usage.spill").read_bytes().splitlines()) == 1
+
+
+async def test_a_spill_that_a_crash_cut_short_stops_no_start(
+    database: Database, tmp_path: Path, ledger: Ledger, told: list[str]
+) -> None:
+    whole = msgspec.json.encode(charge(tokens=4))
+    (tmp_path / "usage.spill").write_bytes(whole + b"\n" + whole[:20])
+    await ledger.start()
+    await ledger.stop()
+    assert await total(database) == (4, 0)
+
+
 async def test_charges_may_be_pruned_and_the_sums_stay(database: Database, ledger: Ledger) -> None:
     ledger.add(charge())
     await ledger.flush()
     async with database.session() as session:
-        await LedgerRepository(session).prune(date_of(20_001))
+        assert await LedgerRepository(session).prune(date_of(20_000), 10) == 0
+        assert await LedgerRepository(session).prune(date_of(20_001), 10) == 1
     assert await total(database) == (3, 0)
     async with database.session() as session:
         assert (await session.execute(text("SELECT count(*) FROM usage_charges"))).scalar() == 0

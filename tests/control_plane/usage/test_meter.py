@@ -199,20 +199,52 @@ async def test_no_request_waits_for_sql(world: World, monkeypatch: pytest.Monkey
     assert asked == []
 
 
-async def test_a_budget_whose_second_load_never_came_is_loaded_before_it_is_asked(world: World) -> None:
-    dead, alive = await world.gateway(), await world.gateway()
+async def told_elsewhere(gateway: Gateway, tokens: int) -> None:
+    """An answer of ANN reaches the ledger that the counters never heard of."""
+    used = Used(tokens, 0, 0, "edge:e")
+    gateway.ledger.add(gateway.meter.charge(new_id(), ANN, "m", gateway.world.clock.ms() // 86_400_000, used))
+    await gateway.ledger.flush()
+
+
+async def test_the_second_load_comes_by_itself(world: World) -> None:
+    gateway, unaware = await world.gateway(), await world.gateway()
     await limit_tenant(world, tokens_total=100)
-    await dead.answer(Caller("carol", "other", "free"), 1, 1, 1)
-    dead.ledger.add(dead.meter.charge(new_id(), ANN, "m", world.clock.ms() // 86_400_000, Used(30, 50, 0, "edge:e")))
-    await dead.ledger.flush()
+    await told_elsewhere(unaware, 80)
+    await gateway.begin(ANN, 1, 39)
+    world.clock.pass_(4)
+    await gateway.rebuild.catch_up()
+    with pytest.raises(BudgetExceededError, match="80 are spent and 40 reserved"):
+        await gateway.begin(ANN, 1, 1)
+
+
+async def test_a_budget_whose_second_load_never_came_is_loaded_before_it_is_asked(world: World) -> None:
+    _, alive = await world.gateway(), await world.gateway()
+    await limit_tenant(world, tokens_total=100)
+    await told_elsewhere(alive, 80)
     world.clock.pass_(12)
-    await alive.begin(ANN, 1, 50)
+    await alive.begin(ANN, 1, 49)
     world.clock.pass_(2)
-    with pytest.raises(LimitsUnavailableError):
-        await alive.begin(ANN, 1, 50)
-    await alive.loaded()
+    alive.rebuild._wanted.clear()
+    with pytest.raises(LimitsUnavailableError, match="read from the ledger"):
+        await alive.begin(ANN, 1, 1)
+    await alive.rebuild.catch_up()
     with pytest.raises(BudgetExceededError, match="80 are spent"):
-        await alive.begin(ANN, 1, 50)
+        await alive.begin(ANN, 1, 1)
+
+
+async def test_after_a_loss_budgets_are_loaded_before_anybody_asks(world: World) -> None:
+    gateway = await world.gateway()
+    await limit_tenant(world, tokens_total=100)
+    await gateway.answer(ANN, 10, 40, 40)
+    world.clock.pass_(4)
+    await gateway.loaded()
+    gateway.rebuild._wanted.clear()
+    await lose(world)
+    await gateway.loaded()
+    world.clock.pass_(4)
+    await gateway.loaded()
+    with pytest.raises(BudgetExceededError, match="50 are spent"):
+        await gateway.begin(ANN, 1, 50)
 
 
 async def test_a_client_that_hangs_up_while_it_is_judged_takes_nothing(world: World) -> None:

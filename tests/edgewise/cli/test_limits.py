@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from edgewise.cli.limits import FIELDS
@@ -56,3 +57,18 @@ def test_usage_reads_every_page(api: FakeApi, command: Command) -> None:
     found = json.loads(command("usage", "--of-key", "k1", "--since", "2026-05-01", "--json").out)
     assert [item["prompt_tokens"] for item in found] == [1234, 1234]
     assert "key=k1" in api.asked[-1].path and "after=c" in api.asked[-1].path
+
+
+def test_set_says_what_to_name(api: FakeApi, command: Command) -> None:
+    done = command("limits", "set", "k1")
+    assert done.code == 1 and "--requests-per-minute 60" in done.err
+    assert api.asked == []
+
+
+def test_usage_takes_spans_and_says_which(api: FakeApi, command: Command) -> None:
+    api.json("GET", "/admin/v1/usage", {"items": [], "next": None})
+    assert command("usage", "--since", "7d").code == 0
+    assert re.search(r"since=\d{4}-\d{2}-\d{2}(&|\Z)", api.asked[-1].path)
+    for wrong in ("yesterday", "99999999999w"):
+        done = command("usage", "--since", wrong)
+        assert done.code == 1 and "2h, 7d" in done.err
