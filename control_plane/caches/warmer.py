@@ -11,11 +11,14 @@ from control_plane.caches.popular import PopularPrompts, SystemPrompt
 from edgewise.api.host import Family
 from edgewise.generation.state import GenerationState, Message, Sampling
 from edgewise.ids import new_id
+from edgewise.routing.attempt import Attempt
 from edgewise.routing.tier import Tier, TierKind
 from edgewise.wire.errors import EdgewiseError
 
 logger = logging.getLogger(__name__)
 PROMPTS_PER_NODE = 4
+WITHIN_S = 10.0
+"""A node that takes longer to read one prompt is given up for this time."""
 AGAIN_AFTER_S = 600.0
 """A node may have forgotten a prompt for newer ones; after this it is asked to read it again."""
 
@@ -45,12 +48,14 @@ class Warmer:
         nodes: Nodes,
         family: Callable[[str], Family],
         *,
+        within_s: float = WITHIN_S,
         clock: Callable[[], float] = time.monotonic,
         attempt_id: Callable[[], str] = new_id,
     ) -> None:
         self._popular = popular
         self._nodes = nodes
         self._family = family
+        self._within_s = within_s
         self._clock = clock
         self._attempt_id = attempt_id
         self._warmed_at: dict[tuple[str, SystemPrompt], float] = {}
@@ -85,12 +90,15 @@ class Warmer:
 
     async def _read(self, node: Node, prompt: SystemPrompt) -> bool:
         """Have a node read a prompt by asking for one token behind it; whether it did."""
+        attempt = Attempt(node, self._state(prompt), self._attempt_id())
         try:
-            async for _ in node.generate(self._state(prompt), self._attempt_id()):
+            while (await attempt.next(self._within_s)).finish is None:
                 pass
         except EdgewiseError as error:
             logger.info("a node was not warmed: %s", error.info().code, extra={"node": node.node_id})
             return False
+        finally:
+            await attempt.abandon()
         return True
 
     def _state(self, prompt: SystemPrompt) -> GenerationState:

@@ -97,6 +97,13 @@ async def test_a_device_reads_only_what_its_tenant_asks() -> None:
     assert (len(world.nodes[0].states), len(world.nodes[1].states)) == (0, 1)
 
 
+async def test_a_node_that_hangs_is_given_up() -> None:
+    world = World([FakeNode("cloud", script=Script(hangs_at=0))])
+    world.warmer = Warmer(world.popular, world, lambda model: FAMILY, within_s=0.01)
+    ask(world.popular, "a", times=2)
+    assert await world.warmer.warm() == 0
+
+
 @pytest.mark.parametrize("node", [FakeNode("cloud", digest="another"), FakeNode("cloud", script=Script(fails_at=0))])
 async def test_nodes_that_cannot_are_not_counted(node: FakeNode) -> None:
     world = World([node])

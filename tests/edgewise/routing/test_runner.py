@@ -1,108 +1,25 @@
 """The runner: one gap-free log, one end, and text that goes on whoever dies. Over a real SQLite log."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from edge_agent.sqlite_log import SqliteStreamLog
-from edgewise.generation.state import GenerationState
 from edgewise.node.backoff import BackoffConfig
 from edgewise.routing.plan import Limits, Plan
-from edgewise.routing.runner import Job, Outcome, Runner
+from edgewise.routing.runner import Job, Outcome
 from edgewise.routing.scripted import Script, ScriptedTier
 from edgewise.routing.seams import Seams
-from edgewise.routing.tier import Capabilities, Chunk, Tier, TierKind
+from edgewise.routing.tier import Capabilities, Chunk
 from edgewise.streams.entries import (
     CancelEntry,
     EndEntry,
-    Entry,
     ErrorEntry,
     TierEntry,
-    TokensEntry,
     WarnEntry,
-    decode_entry,
     encode_entry,
 )
-from edgewise.streams.log import Appended, Claim, Head
-from edgewise.wire.errors import BadRequestError, ShuttingDownError, TierLostError
-
-WORDS = tuple(f"w{index} " for index in range(12))
-STATE = GenerationState(
-    prompt_ids=(1, 2, 3), messages=(), model="m", max_tokens=50, seed=1, tokenizer_digest="t", template_digest="c"
-)
-SID = "0" * 26
-
-
-class Bench:
-    """A runner over a fresh log, with tiers that follow scripts."""
-
-    def __init__(self, log: SqliteStreamLog) -> None:
-        self.log = log
-        self.now = 0.0
-        self.naps: list[float] = []
-        self.runner = Runner(log, holder="test", lease_s=60, clock=lambda: self.now, sleep=self.nap)
-        self.tiers: list[ScriptedTier] = []
-        self.on_nap: Callable[[], None] = lambda: None
-
-    async def nap(self, seconds: float) -> None:
-        self.now += seconds
-        self.on_nap()
-
-    def source(self, kind: TierKind) -> list[Tier]:
-        return [tier for tier in self.tiers if tier.kind == kind]
-
-    async def start(
-        self,
-        *tiers: ScriptedTier,
-        kinds: tuple[TierKind, ...] = ("edge", "cloud"),
-        state: GenerationState = STATE,
-        limits: Limits | None = None,
-        seams: Seams | None = None,
-    ) -> asyncio.Future[Outcome]:
-        self.tiers = list(tiers)
-        claim = await self.runner.open(SID, owner="k", request=b"r")
-        plan = Plan(mode="prefer-edge", kinds=kinds, tiers=self.source, limits=limits or Limits())
-        ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        encode = lambda text: tuple(range(len(text.split())))  # noqa: E731
-        self.runner.start(Job(SID, claim, plan, state, 0.0, encode, seams=seams or Seams()), ended.set_result)
-        return ended
-
-    async def answer(self, *tiers: ScriptedTier, **options: object) -> tuple[Outcome, list[Entry]]:
-        outcome = await (await self.start(*tiers, **options))  # type: ignore[arg-type]
-        return outcome, await self.entries()
-
-    async def entries(self) -> list[Entry]:
-        return [decode_entry(record.payload) for record in await self.log.read(SID, after=-1)]
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    log = SqliteStreamLog(tmp_path / "log.sqlite3")
-    yield Bench(log)
-    await log.aclose()
-
-
-def text(entries: list[Entry]) -> str:
-    return "".join(entry.text for entry in entries if isinstance(entry, TokensEntry))
-
-
-def ids(entries: list[Entry]) -> list[int]:
-    return [token for entry in entries if isinstance(entry, TokensEntry) for token in entry.ids]
-
-
-def speakers(entries: list[Entry]) -> Iterator[tuple[str, str]]:
-    return ((entry.tier, entry.why) for entry in entries if isinstance(entry, TierEntry))
-
-
-def edge(**script: object) -> ScriptedTier:
-    return ScriptedTier("edge:a", "edge", Script(WORDS, **script))  # type: ignore[arg-type]
-
-
-def cloud(name: str = "cloud:w", **script: object) -> ScriptedTier:
-    return ScriptedTier(name, "cloud", Script(WORDS, **script))  # type: ignore[arg-type]
+from edgewise.wire.errors import BadRequestError, TierLostError
+from tests.edgewise.routing.bench import SID, STATE, WORDS, Bench, cloud, edge, ids, speakers, text
 
 
 async def test_an_answer_is_tier_tokens_end(bench: Bench) -> None:
@@ -363,153 +280,3 @@ async def test_what_was_held_back_is_said_in_the_end_entry(bench: Bench) -> None
     assert isinstance(entries[-1], EndEntry)
     assert (text(entries), entries[-1].text) == ("a", "tail")
     assert entries[-1].completion_tokens == 1
-
-
-async def test_another_claim_is_seen_and_told_apart_from_a_cancel(bench: Bench) -> None:
-    gate = asyncio.Event()
-    ended = await bench.start(edge(gate=gate))
-    await bench.log.claim(SID, holder="test", lease_s=60, seen_epoch=1)  # the same holder may claim again
-    gate.set()
-    assert (await ended).finish == "fenced"
-    assert bench.tiers[0].cancelled
-
-
-async def test_while_draining_nothing_is_begun_and_what_is_cut_off_is_interrupted(bench: Bench) -> None:
-    ended = await bench.start(edge(hangs_at=1))
-    await bench.runner.drain(0.01)
-    assert (await ended).finish == "interrupted"
-    with pytest.raises(ShuttingDownError):
-        await bench.runner.open("1" * 26, owner="k", request=b"r")
-    with pytest.raises(ShuttingDownError):
-        await bench.runner.claim(SID, seen_epoch=1)
-
-
-async def test_told_to_stop_again_and_again_it_is_cancelled_all_the_same(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As by a cancel here that the writer notices by itself, too."""
-    head = bench.log.head
-
-    async def slow_head(sid: str) -> Head:
-        for _ in range(3):
-            await asyncio.sleep(0)
-        return await head(sid)
-
-    monkeypatch.setattr(bench.log, "head", slow_head)
-    ended = await bench.start(edge(hangs_at=2))
-    while not bench.tiers[0].states:
-        await asyncio.sleep(0)
-    await bench.log.cancel(SID, payload=encode_entry(CancelEntry("client")))
-    while not ended.done():
-        bench.runner.stop_answer(SID)
-        await asyncio.sleep(0)
-    assert (await ended).finish == "cancelled"
-
-
-async def test_an_end_that_was_on_its_way_when_the_answer_was_stopped_counts(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stored, append = asyncio.Event(), bench.log.append
-
-    async def slow_to_answer(sid: str, **entries: Any) -> Appended:
-        appended = await append(sid, **entries)
-        if entries["end"] and not stored.is_set():
-            stored.set()
-            await asyncio.Event().wait()
-        return appended
-
-    monkeypatch.setattr(bench.log, "append", slow_to_answer)
-    ended = await bench.start(edge())
-    await stored.wait()
-    bench.runner.stop_answer(SID)
-    outcome = await ended
-    assert (outcome.finish, outcome.usage.completion_tokens) == ("stop", 12)
-
-
-async def test_a_stream_that_was_being_opened_when_the_drain_began_is_left_to_others(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gate, opening = asyncio.Event(), bench.log.open
-
-    async def slow_to_open(sid: str, **said: Any) -> Claim:
-        claim = await opening(sid, **said)
-        await gate.wait()
-        return claim
-
-    monkeypatch.setattr(bench.log, "open", slow_to_open)
-    starting = asyncio.create_task(bench.start(edge(hangs_at=1)))
-    await asyncio.sleep(0)
-    await bench.runner.drain(0.01)
-    gate.set()
-    assert (await (await starting)).finish == "interrupted"
-    assert await bench.log.expired() == [SID]
-    assert await bench.entries() == []
-
-
-async def test_an_error_is_never_in_the_log_without_the_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever resumed a stream with an error in it would go on speaking behind it."""
-    append, steps = bench.log.append, list[list[type[Entry]]]()
-
-    async def noted(sid: str, **entries: Any) -> Appended:
-        steps.append([type(decode_entry(payload)) for payload in entries["payloads"]])
-        return await append(sid, **entries)
-
-    monkeypatch.setattr(bench.log, "append", noted)
-    await bench.answer(edge(fails_at=2), kinds=("edge",))
-    assert steps[-1][-2:] == [ErrorEntry, EndEntry]
-
-
-async def test_a_job_that_was_fenced_leaves_the_next_one_of_its_stream_alone(bench: Bench) -> None:
-    gate = asyncio.Event()
-    first = await bench.start(edge(gate=gate))
-    claim = await bench.runner.claim(SID, seen_epoch=1)
-    plan = Plan(mode="prefer-edge", kinds=("edge",), tiers=bench.source)
-    second: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-    bench.runner.start(Job(SID, claim, plan, STATE, 0.0, resumed=True), second.set_result)
-    bench.tiers = [edge(hangs_at=3)]
-    gate.set()
-    assert (await first).finish == "fenced"
-    await asyncio.sleep(0)
-    assert bench.runner.is_making(SID)
-    await bench.runner.drain(0.01)
-    assert (await second).finish == "interrupted"
-
-
-class WholeTier(ScriptedTier):
-    """Gives its answer in one piece when it is asked to, a while after."""
-
-    def __init__(self, name: str, kind: TierKind, script: Script, after_s: float = 0.0) -> None:
-        super().__init__(name, kind, script, Capabilities(models=("m",), whole=True))
-        self.after_s = after_s
-
-    async def generate_whole(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
-        await asyncio.sleep(self.after_s)
-        yield Chunk(0, (), "".join(self.script.words), "stop")
-
-
-async def start_whole(bench: Bench, *tiers: ScriptedTier, limits: Limits | None = None) -> tuple[Outcome, list[Entry]]:
-    bench.tiers = list(tiers)
-    claim = await bench.runner.open(SID, owner="k", request=b"r")
-    plan = Plan("prefer-edge", ("edge", "cloud"), bench.source, limits or Limits(), whole=True)
-    ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-    bench.runner.start(Job(SID, claim, plan, STATE, 0.0), ended.set_result)
-    return await ended, await bench.entries()
-
-
-async def test_an_answer_that_nobody_reads_before_its_end_comes_in_one_piece(bench: Bench) -> None:
-    outcome, entries = await start_whole(bench, WholeTier("cloud:up", "cloud", Script(WORDS)))
-    assert [type(entry) for entry in entries] == [TierEntry, EndEntry]
-    assert isinstance(entries[1], EndEntry) and entries[1].text == "".join(WORDS)
-    assert (outcome.finish, outcome.tiers) == ("stop", ["cloud:up"])
-
-
-async def test_a_tier_that_cannot_give_it_whole_streams(bench: Bench) -> None:
-    _, entries = await start_whole(bench, edge())
-    assert text(entries) == "".join(WORDS)
-
-
-async def test_a_whole_answer_may_take_as_long_as_its_tokens_and_no_longer(bench: Bench) -> None:
-    slow = WholeTier("edge:slow", "edge", Script(WORDS), after_s=0.05)
-    outcome, _ = await start_whole(bench, slow, cloud(), limits=Limits(stall_s=0.001))
-    assert outcome.tiers == ["edge:slow"]  # 50 tokens may take ten seconds
-    assert Limits(stall_s=2.0).first_s(10) == 4.0 and Limits(first_token_s=1.0).first_s() == 1.0
