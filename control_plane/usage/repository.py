@@ -86,10 +86,10 @@ class LedgerRepository:
 
     async def add_usage(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add to the sums by day; a row that is not there begins at nothing."""
-        for row in rows:
-            insert = conflict_insert(self._session, UsageRow).values(dict(row))
-            sums = {name: getattr(UsageRow, name) + insert.excluded[name] for name in COUNTS}
-            await self._session.execute(insert.on_conflict_do_update(index_elements=_KEY_NAMES, set_=sums))
+        insert = conflict_insert(self._session, UsageRow)
+        sums = {name: getattr(UsageRow, name) + insert.excluded[name] for name in COUNTS}
+        adding = insert.on_conflict_do_update(index_elements=_KEY_NAMES, set_=sums)
+        await self._session.execute(adding, [dict(row) for row in rows])
 
     async def total(self, wanted: UsageFilter) -> tuple[int, int]:
         """Tokens and cost of everything that fits."""
