@@ -89,7 +89,8 @@ class LedgerRepository:
         insert = conflict_insert(self._session, UsageRow)
         sums = {name: getattr(UsageRow, name) + insert.excluded[name] for name in COUNTS}
         adding = insert.on_conflict_do_update(index_elements=_KEY_NAMES, set_=sums)
-        await self._session.execute(adding, [dict(row) for row in rows])
+        if rows:
+            await self._session.execute(adding, [dict(row) for row in rows])
 
     async def total(self, wanted: UsageFilter) -> tuple[int, int]:
         """Tokens and cost of everything that fits."""
