@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import msgspec
-from yarl import URL
 
+from control_plane.upstreams.errors import HttpError, HttpTimeoutError
+from control_plane.upstreams.http_client import HttpClient
+from control_plane.upstreams.http_response import HttpResponse
 from edgewise.generation.state import GenerationState
-from edgewise.observability.context import outgoing_headers
+from edgewise.observability.context import outgoing_traceparent
 from edgewise.routing.foreign import chat_body, error_message, read_chunks, read_whole
 from edgewise.routing.tier import Capabilities, Chunk, Load, TierKind
 from edgewise.wire.errors import TierRefusedError, TierTimeoutError, UpstreamError
 
-CONNECT_TIMEOUT_S = 5.0
 ERROR_BODY_MAX_BYTES = 4096
-_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
+WHOLE_MAX_BYTES = 64 << 20
+LOCATION_MAX_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,18 @@ class Upstream:
         return f"Upstream(name={self.name!r}, base_url={self.base_url!r}, model={self.model!r})"
 
 
-def new_http_session() -> aiohttp.ClientSession:
-    """For all upstreams together: connections are kept and not counted (the upstream says when it has enough), and
-    nobody's cookies reach the next request."""
-    connector = aiohttp.TCPConnector(limit=0)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True)
-
-
 class OpenAITier:
-    """A Tier over one upstream and one shared HTTP session."""
+    """A Tier over one upstream and the HTTP client of all. Raises ConfigError for a URL or key that cannot be sent."""
 
     kind: TierKind = "cloud"
 
-    def __init__(self, upstream: Upstream, http: aiohttp.ClientSession) -> None:
+    def __init__(self, upstream: Upstream, http: HttpClient) -> None:
         self._upstream = upstream
         self._http = http
-        self._url = URL(f"{upstream.base_url.rstrip('/')}/chat/completions")
-        self._headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json"}
         if upstream.api_key:
-            self._headers["authorization"] = f"Bearer {upstream.api_key}"
+            headers["authorization"] = f"Bearer {upstream.api_key}"
+        self._target = http.target("POST", f"{upstream.base_url.rstrip('/')}/chat/completions", headers)
         self._running = 0
         self.name = f"cloud:{upstream.name}"
         self.capabilities = Capabilities(models=(upstream.model,), continues=upstream.continues, whole=True)
@@ -67,47 +60,70 @@ class OpenAITier:
         """Closing the iterator closes the connection, which is all that OpenAI's API offers."""
 
     async def generate(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
-        """Stream one answer. Raises TierRefusedError (429, 5xx with retry), UpstreamError, TierTimeoutError."""
-        async with self._answering(state, stream=True) as response:
-            async for chunk in read_chunks(response.content.iter_any(), self.name, len(state.output_ids)):
+        """Stream one answer. Raises TierRefusedError (408, 429, 503), UpstreamError, TierTimeoutError."""
+        with self._answering(), await self._ask(state, stream=True) as response:
+            await self._check_status(response)
+            async for chunk in read_chunks(response, self.name, len(state.output_ids)):
+                response.whole = chunk.finish is not None
                 yield chunk
 
     async def generate_whole(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
         """The whole answer as one chunk; raises as `generate` does."""
-        async with self._answering(state, stream=False) as response:
-            yield read_whole(await response.read(), self.name, len(state.output_ids))
+        with self._answering():
+            with await self._ask(state, stream=False) as response:
+                await self._check_status(response)
+                body = await response.read(WHOLE_MAX_BYTES)
+            yield read_whole(body, self.name, len(state.output_ids))
 
-    @asynccontextmanager
-    async def _answering(self, state: GenerationState, *, stream: bool) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The upstream's response, once its status is good; its faults become typed errors while it is read, too."""
+    async def _ask(self, state: GenerationState, *, stream: bool) -> HttpResponse:
+        traceparent = outgoing_traceparent()
+        headers = b"traceparent: %b\r\n" % traceparent.encode("ascii") if traceparent else b""
+        return await self._http.request(self._target, _request_body(self._upstream, state, stream=stream), headers)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """One more answer runs; faults of HTTP become typed errors."""
         self._running += 1
         try:
-            async with self._http.post(
-                self._url,
-                data=_request_body(self._upstream, state, stream=stream),
-                headers=self._headers | outgoing_headers(),
-                timeout=_TIMEOUT,
-            ) as response:
-                await self._check_status(response)
-                yield response
-        except asyncio.TimeoutError as error:  # noqa: UP041 - aiohttp raises the asyncio name on every version
-            raise TierTimeoutError(f"{self.name} did not answer in time", where=self._upstream.base_url) from error
-        except aiohttp.ClientError as error:
+            yield
+        except HttpTimeoutError as error:
+            raise TierTimeoutError(
+                f"{self.name} did not answer in time: {error}", where=self._upstream.base_url
+            ) from error
+        except HttpError as error:
             raise UpstreamError(
-                f"{self.name} failed: {type(error).__name__}",
+                f"{self.name} failed: {error}",
                 where=self._upstream.base_url,
                 remedy="check that the upstream runs and that its base URL is right",
             ) from error
         finally:
             self._running -= 1
 
-    async def _check_status(self, response: aiohttp.ClientResponse) -> None:
-        if response.status == 200:
+    async def _check_status(self, response: HttpResponse) -> None:
+        status = response.status
+        if status == 200:
             return
-        body = await response.content.read(ERROR_BODY_MAX_BYTES)
-        refused = response.status in (408, 429, 503)
-        kind = TierRefusedError if refused else UpstreamError
-        raise kind(f"{self.name} answered HTTP {response.status}: {error_message(body)}", where=self._upstream.base_url)
+        if 300 <= status < 400:
+            raise UpstreamError(
+                f"{self.name} answered HTTP {status}: a redirect, which is not followed",
+                where=self._upstream.base_url,
+                remedy=f"set its base URL to where it leads: {_printable(response.headers.get(b'location', b''))}",
+            )
+        kind = TierRefusedError if status in (408, 429, 503) else UpstreamError
+        said = await _said(response)
+        raise kind(f"{self.name} answered HTTP {status}: {said}", where=self._upstream.base_url)
+
+
+async def _said(response: HttpResponse) -> str:
+    """What an error response says; the status counts even when its body cannot be read."""
+    try:
+        return error_message((await response.beginning(ERROR_BODY_MAX_BYTES))[:ERROR_BODY_MAX_BYTES])
+    except HttpError as error:
+        return f"(its body cannot be read: {error})"
+
+
+def _printable(location: bytes) -> str:
+    return location[:LOCATION_MAX_BYTES].decode("ascii", errors="backslashreplace") or "(it does not say)"
 
 
 def _request_body(upstream: Upstream, state: GenerationState, *, stream: bool) -> bytes:

@@ -1,4 +1,5 @@
-"""HTTP servers that do exactly what a test writes down, byte by byte: real sockets, no HTTP library."""
+"""HTTP servers that do exactly what a test writes down, byte by byte: real sockets, no HTTP library;
+and the few ways in which tests ask them."""
 
 from __future__ import annotations
 
@@ -7,6 +8,10 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+
+from control_plane.upstreams.http_client import HttpClient, HttpTarget
+
+BODY_MAX_BYTES = 16 << 20
 
 
 @dataclass
@@ -89,6 +94,9 @@ async def http_server(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+# Bytes ----------------------------------------------------------------------------------------------------------------
+
+
 def response(body: bytes = b"{}", *headers: str, status: str = "200 OK", version: str = "1.1") -> bytes:
     """A response with a content-length."""
     lines = [f"HTTP/{version} {status}", f"content-length: {len(body)}", *headers]
@@ -99,3 +107,67 @@ def chunked(*blocks: bytes, headers: str = "") -> bytes:
     """A whole chunked response."""
     framed = b"".join(b"%x\r\n%b\r\n" % (len(block), block) for block in blocks)
     return b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n" + headers.encode() + b"\r\n" + framed + b"0\r\n\r\n"
+
+
+# Scripts --------------------------------------------------------------------------------------------------------------
+
+
+def always(wire: bytes) -> Script:
+    """Answers every request with these bytes; hangs up after one that has no length."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(wire)
+            if b"content-length: " not in wire and b"\r\n0\r\n" not in wire:
+                return
+
+    return script
+
+
+def once(wire: bytes) -> Script:
+    """Answers one request with these bytes and hangs up."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(wire)
+
+    return script
+
+
+def hanging(wire: bytes) -> Script:
+    """Answers with these bytes and then waits for the client to leave."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(wire)
+        await peer.gone()
+
+    return script
+
+
+def stale(answer: bytes, *, fresh: bytes = response(b"fresh")) -> Script:
+    """The first connection answers once and meets its second request with `answer` and the end; others say `fresh`."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(response() if peer.number == 1 else fresh)
+        if peer.number == 1:
+            await peer.request()
+            await peer.send(answer)
+
+    return script
+
+
+# Asking ---------------------------------------------------------------------------------------------------------------
+
+
+async def post(client: HttpClient, target: HttpTarget, body: bytes = b"hi") -> bytes:
+    with await client.request(target, body) as answer:
+        return await answer.read(BODY_MAX_BYTES)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.001)

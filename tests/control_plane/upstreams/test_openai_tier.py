@@ -5,14 +5,15 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
-from aiohttp import web
 
+from control_plane.upstreams.http_client import HttpClient
 from control_plane.upstreams.openai_tier import OpenAITier, Upstream
 from edgewise.generation.state import GenerationState, Message, Sampling
+from edgewise.observability.context import TraceContext, enter, leave
 from edgewise.routing.tier import Chunk, Usage
-from edgewise.wire.errors import TierError, TierRefusedError, UpstreamError
+from edgewise.wire.errors import ConfigError, TierError, TierRefusedError, TierTimeoutError, UpstreamError
+from tests.factories.http_servers import Peer, chunked, http_server, response, until
 
 STATE = GenerationState(
     prompt_ids=(),
@@ -36,47 +37,44 @@ class FakeUpstream:
     """Sends `lines` as events, byte by byte in odd pieces; or answers with `status`, or with a `whole` body."""
 
     def __init__(
-        self, lines: list[str], status: int = 200, body: str = "", hang: bool = False, whole: str = ""
+        self,
+        lines: list[str],
+        status: int = 200,
+        body: str = "",
+        hang: bool = False,
+        whole: str = "",
+        headers: tuple[str, ...] = (),
     ) -> None:
         self.lines, self.status, self.body, self.hang, self.whole = lines, status, body, hang, whole
+        self.headers = headers
         self.requests: list[dict[str, object]] = []
-        self.keys: list[str] = []
+        self.heads: list[str] = []
         self.hung_up = asyncio.Event()
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.requests.append(await request.json())
-        self.keys.append(request.headers.get("authorization", ""))
-        if self.status != 200:
-            return web.Response(status=self.status, text=self.body)
-        if self.whole:
-            return web.Response(text=self.whole)
-        response = web.StreamResponse()
-        await response.prepare(request)
+    async def script(self, peer: Peer) -> None:
+        while True:
+            head, body = await peer.request()
+            self.requests.append(json.loads(body))
+            self.heads.append(head)
+            if self.status != 200 or self.whole:
+                await peer.send(response((self.whole or self.body).encode(), *self.headers, status=f"{self.status} X"))
+            else:
+                await self._stream(peer)
+
+    async def _stream(self, peer: Peer) -> None:
         stream = "".join(f"data: {line}\n\n" for line in self.lines).encode()
-        for start in range(0, len(stream), 7):
-            await response.write(stream[start : start + 7])
-        try:
-            if self.hang:
-                await asyncio.Event().wait()
-        finally:
+        wire = chunked(*(stream[start : start + 7] for start in range(0, len(stream), 7)))
+        if self.hang:
+            await peer.send(wire[:-5])
+            await peer.gone()
             self.hung_up.set()
-        return response
+        await peer.send(wire)
 
 
 @asynccontextmanager
 async def tier_over(upstream: FakeUpstream) -> AsyncIterator[OpenAITier]:
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", upstream.handle)
-    runner = web.AppRunner(app, handler_cancellation=True)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    try:
-        async with aiohttp.ClientSession() as http:
-            yield OpenAITier(Upstream("up", f"http://127.0.0.1:{port}/v1", "big", "sk-made-up"), http)
-    finally:
-        await runner.cleanup()
+    async with http_server(upstream.script) as server, HttpClient() as http:
+        yield OpenAITier(Upstream("up", server.url(), "big", "sk-made-up"), http)
 
 
 async def answer(upstream: FakeUpstream, state: GenerationState = STATE) -> list[Chunk]:
@@ -92,7 +90,7 @@ async def test_text_finish_and_usage_come_through() -> None:
     assert chunks[-1].usage == Usage(3, 2)
     sent = upstream.requests[0]
     assert (sent["model"], sent["max_tokens"], sent["seed"], sent["temperature"]) == ("big", 9, 4, 0.5)
-    assert upstream.keys == ["Bearer sk-made-up"]
+    assert "\r\nauthorization: Bearer sk-made-up\r\n" in upstream.heads[0]
 
 
 async def test_a_missing_done_is_forgiven_but_a_missing_finish_is_not() -> None:
@@ -105,7 +103,11 @@ async def test_a_missing_done_is_forgiven_but_a_missing_finish_is_not() -> None:
     ("upstream", "error", "says"),
     [
         (FakeUpstream([], 429, '{"error": {"message": "slow down"}}'), TierRefusedError, "slow down"),
+        (FakeUpstream([], 408), TierRefusedError, "408"),
+        (FakeUpstream([], 503, "no", headers=("content-encoding: br",)), TierRefusedError, "cannot be read: .*br"),
         (FakeUpstream([], 500, "<html>oops</html>"), UpstreamError, "oops"),
+        (FakeUpstream([], 302, headers=("location: http://elsewhere/v1",)), UpstreamError, "elsewhere/v1"),
+        (FakeUpstream([], 307), UpstreamError, "redirect, which is not followed"),
         (FakeUpstream([delta("a"), '{"error": {"message": "cuda gone"}}']), UpstreamError, "cuda gone"),
         (FakeUpstream(["not json"]), UpstreamError, "not a chat completion"),
     ],
@@ -116,7 +118,7 @@ async def test_its_faults_become_typed_tier_errors(upstream: FakeUpstream, error
 
 
 async def test_nobody_listening_is_a_tier_error() -> None:
-    async with aiohttp.ClientSession() as http:
+    async with HttpClient() as http:
         tier = OpenAITier(Upstream("up", "http://127.0.0.1:9/v1", "big"), http)
         with pytest.raises(UpstreamError):
             await anext(tier.generate(STATE, "a"))
@@ -130,6 +132,65 @@ async def test_leaving_early_hangs_up() -> None:
         await chunks.aclose()  # type: ignore[attr-defined]
         await upstream.hung_up.wait()
         assert tier.load().running == 0
+
+
+async def test_no_connection_in_time_is_a_time_out() -> None:
+    upstream = FakeUpstream([])
+    async with http_server(upstream.script) as server, HttpClient(connect_timeout_s=0.05) as http:
+        tier = OpenAITier(Upstream("up", server.url("https"), "big"), http)
+        with pytest.raises(TierTimeoutError, match="within"):
+            await anext(tier.generate(STATE, "a"))
+        assert tier.load().running == 0
+
+
+async def test_an_answer_that_breaks_off_is_an_upstream_error_after_what_it_said() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(chunked(f"data: {delta('half')}\n\n".encode())[:-5])
+
+    async with http_server(script) as server, HttpClient() as http:
+        chunks = OpenAITier(Upstream("up", server.url(), "big"), http).generate(STATE, "a")
+        assert (await anext(chunks)).text == "half"
+        with pytest.raises(UpstreamError, match="in the middle of the body"):
+            await anext(chunks)
+
+
+async def test_an_end_that_comes_after_done_keeps_the_connection() -> None:
+    left = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        events = "".join(f"data: {line}\n\n" for line in (delta("a"), FINISH, "[DONE]"))
+        await peer.send(chunked(events.encode())[:-5])
+        await left.wait()
+        await peer.send(b"0\r\n\r\n")
+        await peer.gone()
+
+    async with http_server(script) as server, HttpClient() as http:
+        tier = OpenAITier(Upstream("up", server.url(), "big"), http)
+        assert [chunk.text async for chunk in tier.generate(STATE, "a")] == ["a", ""]
+        left.set()
+        pool = http.target("POST", server.url(), {}).pool
+        await until(lambda: pool.open == pool.idle)
+        assert pool.idle == 1
+
+
+async def test_the_trace_goes_along() -> None:
+    upstream = FakeUpstream([delta("a"), FINISH, "[DONE]"])
+    async with tier_over(upstream) as tier:
+        for trace in ("1" * 32, "2" * 32, ""):
+            token = enter(TraceContext(trace, "b" * 16)) if trace else None
+            assert [chunk async for chunk in tier.generate(STATE, "a")]
+            if token is not None:
+                leave(token)
+    sent = [[line for line in head.split("\r\n") if line.startswith("traceparent")] for head in upstream.heads]
+    assert sent == [[f"traceparent: 00-{'1' * 32}-{'b' * 16}-00"], [f"traceparent: 00-{'2' * 32}-{'b' * 16}-00"], []]
+
+
+async def test_a_key_with_a_line_break_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        OpenAITier(Upstream("up", "http://x", "m", "sk-made-up\n"), HttpClient())
+    assert "sk-made-up" not in str(caught.value)
 
 
 def test_the_key_is_in_no_repr() -> None:
