@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -184,17 +185,18 @@ async def test_a_request_that_is_no_http_is_left_alone(device: Device) -> None:
     await device.app({"type": "lifespan"}, nothing, nothing)  # type: ignore[arg-type]
 
 
-async def upgrade(device: Device, path: str = "/v1/streams", **headers: str) -> list[dict[str, object]]:
+async def upgrade(device: Device, path: str = "/v1/streams", **headers: str) -> list[dict[str, Any]]:
     """What the device sends to a client that opens a WebSocket and goes away."""
     named = {"host": "127.0.0.1:8090", "authorization": "Bearer local"} | headers
-    coming = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}])
-    sent: list[dict[str, object]] = []
+    events = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
+    coming: Iterator[dict[str, Any]] = iter(events)
+    sent: list[dict[str, Any]] = []
 
-    async def receive() -> dict[str, object]:
+    async def receive() -> dict[str, Any]:
         return next(coming)
 
-    async def send(message: dict[str, object]) -> None:
-        sent.append(message)
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(dict(message))
 
     pairs = [(name.encode(), value.encode()) for name, value in named.items()]
     scope = {"type": "websocket", "path": path, "headers": pairs, "extensions": {"websocket.http.response": {}}}
