@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, MutableMapping
+from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -188,8 +188,8 @@ async def test_a_request_that_is_no_http_is_left_alone(device: Device) -> None:
 async def upgrade(device: Device, path: str = "/v1/streams", **headers: str) -> list[dict[str, Any]]:
     """What the device sends to a client that opens a WebSocket and goes away."""
     named = {"host": "127.0.0.1:8090", "authorization": "Bearer local"} | headers
-    events = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
-    coming: Iterator[dict[str, Any]] = iter(events)
+    events: list[dict[str, Any]] = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
+    coming = iter(events)
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
