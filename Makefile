@@ -40,13 +40,16 @@ extras: $(VENV)/.installed-test ## install the extras edge and control alone, im
 unit: $(VENV)/.installed-test ## pytest, system tests included (ARGS="-k name" picks)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not soak" $(ARGS)
 
-soak: $(VENV)/.installed-test ## fault injection and the log's contract, ROUNDS times over
+soak: $(VENV)/.installed-test ## chaos, fail-over, contracts and every long form, ROUNDS times over
 	for round in $$(seq $(ROUNDS)); do \
-	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system/test_failover.py tests/contract tests/control_plane/test_openapi.py $(ARGS) || exit 1; \
+	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/chaos tests/system/test_failover.py tests/system/test_gateways.py tests/system/test_drain.py \
+	    tests/contract tests/control_plane/usage tests/control_plane/jobs tests/control_plane/test_openapi.py $(ARGS) || exit 1; \
 	done
 
-bench: $(VENV)/.installed-test ## first token and tokens/s through the whole stack
+bench: $(VENV)/.installed-test ## every benchmark, one after the other (LiteLLM is installed into .bench/)
 	$(BIN)/python -m benchmarks.first_token
+	$(BIN)/python -m benchmarks.stream_log
+	$(BIN)/python -m benchmarks.gateway --quick
 
 reference-models: $(VENV)/.installed-test ## train both reference models again (about half an hour on two free CPU cores)
 	$(BIN)/python -m cloud_worker.forge reference-models --recipe cpu --out reference_models
