@@ -100,8 +100,9 @@ class JobsStack:
         return int(self.begun(number).read_text().split()[-1])
 
     async def finished(self, numbers: list[int]) -> bool:
-        """Whether all these numbers are there."""
-        return set(numbers) <= set(await self.marks())
+        """Whether all these numbers are there, and every job knows that it is done (the mark comes just before)."""
+        made = set(numbers) <= set(await self.marks())
+        return made and all(row.state == "done" for row in await self.rows())
 
     async def marks(self) -> list[int]:
         """What the jobs left, in order of their numbers."""

@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import Context
 
 import pytest
 
 from control_plane.upstreams.http_client import HttpClient
 from control_plane.upstreams.openai_tier import OpenAITier, Upstream
 from edgewise.generation.state import GenerationState, Message, Sampling
-from edgewise.observability.context import TraceContext, enter, leave
+from edgewise.observability.context import TraceContext, enter
 from edgewise.routing.tier import Chunk, Usage
 from edgewise.wire.errors import ConfigError, TierError, TierRefusedError, TierTimeoutError, UpstreamError
 from tests.factories.http_servers import Peer, chunked, http_server, response, until
@@ -175,14 +176,18 @@ async def test_an_end_that_comes_after_done_keeps_the_connection() -> None:
         assert pool.idle == 1
 
 
+async def generate_within(tier: OpenAITier, trace: str) -> None:
+    """In a trace of its own, or in none."""
+    if trace:
+        enter(TraceContext(trace, "b" * 16))
+    assert [chunk async for chunk in tier.generate(STATE, "a")]
+
+
 async def test_the_trace_goes_along() -> None:
     upstream = FakeUpstream([delta("a"), FINISH, "[DONE]"])
     async with tier_over(upstream) as tier:
         for trace in ("1" * 32, "2" * 32, ""):
-            token = enter(TraceContext(trace, "b" * 16)) if trace else None
-            assert [chunk async for chunk in tier.generate(STATE, "a")]
-            if token is not None:
-                leave(token)
+            await asyncio.create_task(generate_within(tier, trace), context=Context())
     sent = [[line for line in head.split("\r\n") if line.startswith("traceparent")] for head in upstream.heads]
     assert sent == [[f"traceparent: 00-{'1' * 32}-{'b' * 16}-00"], [f"traceparent: 00-{'2' * 32}-{'b' * 16}-00"], []]
 
