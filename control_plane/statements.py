@@ -46,9 +46,13 @@ async def upsert(session: AsyncSession, table: Any, rows: Sequence[Row], *, key:
 
 def conflict_insert(session: AsyncSession, table: Any) -> Insert:
     """The session's database's INSERT, for what the two above cannot say; `on_conflict_…` is the same on both."""
+    return insert_for(session.get_bind().dialect.name, table)
+
+
+def insert_for(dialect: str, table: Any) -> Insert:
+    """The same by the dialect's name, for a statement that is made once."""
     target: Table = table if isinstance(table, Table) else table.__table__
-    postgres = session.get_bind().dialect.name == "postgresql"
-    return postgresql.insert(target) if postgres else sqlite.insert(target)
+    return postgresql.insert(target) if dialect == "postgresql" else sqlite.insert(target)
 
 
 def _portions(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
