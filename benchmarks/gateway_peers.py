@@ -29,7 +29,7 @@ from edgewise.local.valkey import launch
 LITELLM_VERSION = "1.106.0"
 ENVIRONMENTS = Path(__file__).resolve().parents[1] / ".bench"
 READY_WITHIN_S = 120.0
-STREAM_TTL_S = 60
+STREAM_TTL_S = 20
 """Seconds that an ended stream stays in the token log here: a run makes more of them than its memory would hold."""
 _POLL_S = 0.1
 
@@ -107,7 +107,8 @@ def _control(upstream: Target, cores: Cores, data_dir: Path, log_url: str) -> It
     command = [sys.executable, "-m", "edgewise.cli.main", "control", "--port", str(port)]
     command += ["--data-dir", str(data_dir), "--log-url", log_url]
     upstreams = [{"name": "mock", "base_url": upstream.base_url, "model": upstream.model}]
-    environ = {"EDGEWISE_UPSTREAMS": json.dumps(upstreams), "EDGEWISE_STREAM_TTL_S": str(STREAM_TTL_S)}
+    environ = {"EDGEWISE_UPSTREAMS": json.dumps(upstreams)}
+    environ |= {f"EDGEWISE_{name}_TTL_S": str(STREAM_TTL_S) for name in ("STREAM", "UNSEALED")}
     base_url = f"http://127.0.0.1:{port}"
     with _running(command, f"{base_url}/readyz", cores.gateway, environ) as process:
         key = read_keys(data_dir / KEYS_FILE).app

@@ -88,6 +88,7 @@ SETTINGS = SettingsTable(
         "lease_s": settings.seconds(),
         "drain_s": settings.seconds(),
         "stream_ttl_s": settings.seconds(),
+        "unsealed_ttl_s": settings.seconds(),
         "decision_queue_max": settings.count(),
         "prices": Setting(
             'JSON such as {"cloud": {"prompt_per_1k": 500, "completion_per_1k": 1500}}, in micro-units',
@@ -106,9 +107,9 @@ class ControlConfig:
     models: model directories, each known by its manifest's name. database_url and log_url: empty means the SQLite file
     in the data dir and the embedded Valkey that the launcher passes. lease_s: how long a silent runner keeps its
     stream. drain_s: how long running answers may go on when this process is told to stop. stream_ttl_s: how long a
-    finished stream stays in the token log after it is sealed to SQL. prices: what 1000 tokens cost by kind of tier, in
-    micro-units. broker_url: that of the jobs; without one, orphaned
-    streams are taken up by this process at once.
+    finished stream stays in the token log after it is sealed to SQL; unsealed_ttl_s: while it is not. prices: what 1000
+    tokens cost by kind of tier, in micro-units. broker_url: that of the jobs; without one, orphaned streams are taken
+    up by this process at once.
     """
 
     data_dir: Path = Path(".edgewise")
@@ -126,6 +127,7 @@ class ControlConfig:
     lease_s: float = LEASE_S
     drain_s: float = 20.0
     stream_ttl_s: float = 3600.0
+    unsealed_ttl_s: float = 24 * 3600.0
     decision_queue_max: int = 10_000
     prices: Prices = field(default_factory=Prices)
     gateway_name: str = ""

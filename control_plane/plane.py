@@ -52,7 +52,7 @@ from control_plane.streams.archive import ArchivedLog, Sealer
 from control_plane.streams.repeats import ValkeyRepeats
 from control_plane.streams.sealing import SealShare
 from control_plane.streams.server_check import check_server
-from control_plane.streams.valkey_log import UNSEALED_TTL_S, ValkeyStreamLog, connect
+from control_plane.streams.valkey_log import ValkeyStreamLog, connect
 from control_plane.telemetry.service import TelemetryIntake
 from control_plane.upstreams.http_client import HttpClient
 from control_plane.upstreams.openai_tier import OpenAITier, Upstream
@@ -188,7 +188,7 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
 
     log_client = connect(config.log_url)
     stack.push_async_callback(log_client.aclose)
-    log = ValkeyStreamLog(log_client, ttl_s=config.stream_ttl_s, unsealed_ttl_s=UNSEALED_TTL_S)
+    log = ValkeyStreamLog(log_client, ttl_s=config.stream_ttl_s, unsealed_ttl_s=config.unsealed_ttl_s)
     stack.push_async_callback(log.aclose)
     await log.expired(1)  # a log that cannot be reached is found out now, not by the first request
     await check_server(log_client)
