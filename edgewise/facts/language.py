@@ -19,7 +19,10 @@ _EN_SHARE: Final = 0.2  # below: English with some Chinese names in it
 
 def language_of(text: str) -> str:
     """ "en", "zh", "mixed" (both in earnest) or "other", for text in lower case."""
-    han, latin = len(_HAN.findall(text)), len(_LATIN_WORD.findall(text))
+    latin = len(_LATIN_WORD.findall(text))
+    if text.isascii():
+        return "en" if latin and _looks_english(text, latin) else "other"
+    han = len(_HAN.findall(text))
     if len(_OTHER_SCRIPT.findall(text)) > (han + latin) // 4 or han + latin == 0:
         return "other"
     share = han / (han + latin)

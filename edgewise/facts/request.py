@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from edgewise.facts.complexity import complexity_of
 from edgewise.facts.freshness import needs_fresh
@@ -22,8 +23,7 @@ class UnknownSensitivityError(ValueError):
         super().__init__(f"sensitivity {word[:40]!r} is unknown: expected one of {', '.join(SENSITIVITIES)}")
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
+class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a request before any tokenizer or model has seen it.
 
     task, complexity (0 to 1), language, sensitivity, needs_fresh: as in the facts table, under `request.…`.
@@ -91,10 +91,12 @@ def declare(facts: RequestFacts, sensitivity: str) -> RequestFacts:
     """
     if sensitivity not in SENSITIVITIES:
         raise UnknownSensitivityError(sensitivity)
-    return replace(facts, sensitivity=max(facts.sensitivity, sensitivity, key=rank))
+    return msgspec.structs.replace(facts, sensitivity=max(facts.sensitivity, sensitivity, key=rank))
 
 
 def estimated_tokens(text: str) -> int:
     """A rough count: four ASCII characters, or one Chinese character, to a token."""
+    if text.isascii():
+        return math.ceil(len(text) / 4)
     wide = (len(text.encode("utf-8", "surrogatepass")) - len(text)) / 2
     return math.ceil((len(text) - wide) / 4 + wide)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
-from edgewise.facts.formats import FORMATS, Format
+import msgspec
+
+from edgewise.facts.formats import DIGITS, FORMATS, Format
 
 SENSITIVITIES: Final = ("public", "internal", "personal", "secret")
 
@@ -29,8 +30,7 @@ _HAN_NUMBER: Final = re.compile(r"[〇零一二三四五六七八九幺]{11,19}"
 _DIGIT: Final = re.compile(r"[0-9]")
 
 
-@dataclass(frozen=True, slots=True)
-class Sensitivity:
+class Sensitivity(msgspec.Struct, frozen=True):
     """level: one of SENSITIVITIES. findings: the kinds of things found, gravest first, without their text."""
 
     level: str
@@ -60,7 +60,7 @@ def _found_in(text: str) -> Iterable[Format]:
     lower = written.lower()
     has_digit = _DIGIT.search(lower) is not None
     for kind in FORMATS:
-        if has_digit if kind.sign == "0" else kind.sign in lower:
+        if has_digit if kind.signs is DIGITS else any(map(lower.__contains__, kind.signs)):
             matches = kind.pattern.finditer(written if kind.as_written else lower)
             if any(kind.valid(match.group()) for match in matches):
                 yield kind
