@@ -13,7 +13,7 @@ from control_plane.streams.batcher import ANSWER_WITHIN_S, RETRY_FOR_S, Argument
 from control_plane.streams.connection import dedicated_connection, describe
 from control_plane.streams.scripts import Name, load_scripts
 from control_plane.streams.wakeups import Wakeups
-from edgewise.ids import new_id
+from edgewise.ids import new_id, numbered_ids
 from edgewise.streams.log import Appended, Claim, Head, Record, StreamStatus
 from edgewise.streams.refusals import ahead, diverged, ended, exists, leased, not_found, stale, still_open, trimmed
 from edgewise.wire.errors import EdgewiseError, LogGapError
@@ -59,13 +59,13 @@ class ValkeyStreamLog:
         tombstone_s: float = TOMBSTONE_S,
         unsealed_ttl_s: float = 0.0,
         retry_for_s: float = RETRY_FOR_S,
-        call_id: Callable[[], str] = new_id,
+        call_id: Callable[[], str] | None = None,
     ) -> None:
         self._shards = shards
         self._ttl_ms = int(ttl_s * 1000)
         self._tombstone_ms = int(max(tombstone_s, ttl_s) * 1000)
         self._unsealed_ms = int(max(unsealed_ttl_s, ttl_s) * 1000)
-        self._call_id = call_id
+        self._call_id = call_id or numbered_ids(new_id())
         self._batcher = ScriptBatcher(
             dedicated_connection(client), load_scripts(), where=describe(client), retry_for_s=retry_for_s
         )
@@ -189,18 +189,12 @@ class ValkeyStreamLog:
         reply = await self._batcher.run(name, keys, args)
         if reply[0] != b"OK":
             raise _refusal(sid, reply, after)
-        return cast(list[Any], reply[1:])
+        rest: list[Any] = reply[1:]
+        return rest
 
     def _keys(self, sid: str) -> _Keys:
-        prefix = f"ew:{{{zlib.crc32(sid.encode()) % self._shards}}}:"
-        return _Keys(
-            f"{prefix}m:{sid}",
-            f"{prefix}l:{sid}",
-            f"{prefix}r:{sid}",
-            f"{prefix}leases",
-            f"{prefix}ended",
-            f"{prefix}c:{sid}",
-        )
+        tag = f"ew:{{{zlib.crc32(sid.encode()) % self._shards}}}:"
+        return _Keys(f"{tag}m:{sid}", f"{tag}l:{sid}", f"{tag}r:{sid}", f"{tag}leases", f"{tag}ended", f"{tag}c:{sid}")
 
 
 def _record(row: list[Any]) -> Record:
