@@ -15,12 +15,14 @@ async def write_batch(session: AsyncSession, events: Iterable[Event]) -> int:
     """Write events in the caller's transaction; safe to repeat. Returns how many ends had no decision to belong to."""
     merged = _merge(events)
     decisions = DecisionRepository(session)
-    known = await decisions.known(merged)
-    fresh = [row for sid, row in merged.items() if sid not in known]
-    complete = [row for row in fresh if "mode" in row]
-    await decisions.insert(complete)
+    begun = [sid for sid, row in merged.items() if "mode" in row]
+    all_new = await decisions.insert_new([merged[sid] for sid in begun])
+    doubtful = merged.keys() - set(begun) if all_new else merged.keys()
+    known = await decisions.known(doubtful) if doubtful else set()
+    if not all_new:
+        await decisions.insert([merged[sid] for sid in begun if sid not in known])
     await decisions.update([row for sid, row in merged.items() if sid in known])
-    return len(fresh) - len(complete)
+    return len(doubtful - known - set(begun))
 
 
 def _merge(events: Iterable[Event]) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from control_plane.text import clip
+from control_plane.text import clip, clip_name
 from policies.facts import NAME_MAX_CHARS, FactValue, without_text
 
 DecisionStatus = Literal["running", "done", "failed", "cancelled"]
@@ -72,17 +72,17 @@ def decided_values(event: Decided) -> dict[str, Any]:
     return {
         "stream_id": event.stream_id,
         "at": event.at,
-        "tenant": clip(event.tenant, 64),
-        "key_id": clip(event.key_id, 64),
-        "origin": clip(event.origin, 64),
+        "tenant": clip_name(event.tenant, 64),
+        "key_id": clip_name(event.key_id, 64),
+        "origin": clip_name(event.origin, 64),
         "facts": _recorded_facts(event.facts),
-        "mode": clip(event.mode, 32),
-        "rule": clip(event.rule, 160),
-        "reason": clip(event.reason, 500),
-        "policy_digest": clip(event.policy_digest, 80),
-        "model": clip(event.model, 64),
-        "tier": clip(event.tier, 80),
-        "fallbacks": [clip(tier, 80) for tier in event.fallbacks],
+        "mode": clip_name(event.mode, 32),
+        "rule": clip_name(event.rule, 160),
+        "reason": clip_name(event.reason, 500),
+        "policy_digest": clip_name(event.policy_digest, 80),
+        "model": clip_name(event.model, 64),
+        "tier": clip_name(event.tier, 80),
+        "fallbacks": [clip_name(tier, 80) for tier in event.fallbacks],
         "status": "running",
     }
 
@@ -92,8 +92,8 @@ def finished_values(event: Finished) -> dict[str, Any]:
     values: dict[str, Any] = {
         "ended_at": event.at,
         "status": event.status,
-        "finish": clip(event.finish, 32),
-        "error_code": clip(event.error_code, 64),
+        "finish": clip_name(event.finish, 32),
+        "error_code": clip_name(event.error_code, 64),
         "prompt_tokens": event.prompt_tokens,
         "completion_tokens": event.completion_tokens,
         "waste_tokens": event.waste_tokens,
@@ -103,13 +103,16 @@ def finished_values(event: Finished) -> dict[str, Any]:
     if event.timings_s:  # who stopped another gateway's answer knows neither these nor the tier
         values["timings_s"] = dict(event.timings_s)
     if event.tier:
-        values["last_tier"] = clip(event.tier, 80)
+        values["last_tier"] = clip_name(event.tier, 80)
     return values
 
 
 def _recorded_facts(facts: Mapping[str, object]) -> dict[str, FactValue]:
-    known = ((name, _recorded(name, value)) for name, value in facts.items() if isinstance(value, _SCALARS))
-    return {name: kept for name, kept in known if kept is not None}
+    kept: dict[str, FactValue] = {}
+    for name, value in facts.items():
+        if isinstance(value, _SCALARS) and (recorded := _recorded(name, value)) is not None:
+            kept[name] = recorded
+    return kept
 
 
 @lru_cache(maxsize=4096, typed=True)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Text, cast, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from control_plane.database import insert_ignore
@@ -69,6 +70,17 @@ class DecisionRepository:
             if value is not None:
                 query = query.where(column == value)
         return set((await self._session.scalars(query)).all())
+
+    async def insert_new(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Insert rows, or none of them (then False) when one is there already: cheaper than to ask before."""
+        if not rows:
+            return True
+        try:
+            async with self._session.begin_nested():
+                await self.insert(rows)
+        except IntegrityError:
+            return False
+        return True
 
     async def insert(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """New rows, one statement per set of columns; plain rows, since objects would cost ten times as much."""

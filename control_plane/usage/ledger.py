@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from control_plane.database import Database
-from control_plane.text import clip
+from control_plane.text import clip_name
 from control_plane.usage.charges import Charge, date_of
 from control_plane.usage.repository import COUNTS, LedgerRepository
 from edgewise.wire.errors import EdgewiseError
@@ -164,6 +164,6 @@ def _sums(charges: Iterable[Charge], refusals: Refusals) -> list[dict[str, Any]]
 def _row(
     sums: dict[tuple[str, ...], dict[str, Any]], key_id: str, tenant: str, day: int, kind: str, model: str
 ) -> dict[str, Any]:
-    names = {"key_id": clip(key_id, 64), "tenant": clip(tenant, 64), "tier_kind": clip(kind, 16)}
-    row: dict[str, Any] = {**names, "model": clip(model, 64), "day": date_of(day), **dict.fromkeys(COUNTS, 0)}
+    names = {"key_id": clip_name(key_id, 64), "tenant": clip_name(tenant, 64), "tier_kind": clip_name(kind, 16)}
+    row: dict[str, Any] = {**names, "model": clip_name(model, 64), "day": date_of(day), **dict.fromkeys(COUNTS, 0)}
     return sums.setdefault((*names.values(), row["model"], f"{day:08d}"), row)

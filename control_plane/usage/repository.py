@@ -8,7 +8,8 @@ from datetime import date, datetime
 from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, insert, select, tuple_
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from control_plane.accounts.tables import ApiKeyRow
@@ -85,12 +86,23 @@ class LedgerRepository:
         self._session = session
 
     async def add_charges(self, rows: Sequence[Mapping[str, Any]]) -> set[str]:
-        """Store charges; the stream ids of those that were not there yet."""
+        """Store charges; the stream ids of those that were not there yet. Nearly always that is all of them, which the
+        plain statement finds out at a third of the cost."""
+        if not rows:
+            return set()
+        plain = [dict(row) for row in rows]
+        try:
+            async with self._session.begin_nested():
+                await self._session.execute(insert(_CHARGES), plain)
+        except IntegrityError:
+            return await self._add_new_charges(plain)
+        return {row["stream_id"] for row in plain}
+
+    async def _add_new_charges(self, rows: list[dict[str, Any]]) -> set[str]:
         added: set[str] = set()
         for start in range(0, len(rows), IDS_MAX):
             fresh = conflict_insert(self._session, ChargeRow).on_conflict_do_nothing().returning(ChargeRow.stream_id)
-            stored = await self._session.execute(fresh, [dict(row) for row in rows[start : start + IDS_MAX]])
-            added.update(stored.scalars().all())
+            added.update((await self._session.execute(fresh, rows[start : start + IDS_MAX])).scalars().all())
         return added
 
     async def add_usage(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -136,5 +148,6 @@ class LedgerRepository:
         return before is not None
 
 
+_CHARGES = ChargeRow.metadata.tables[ChargeRow.__tablename__]
 _KEY = (UsageRow.day, UsageRow.key_id, UsageRow.tenant, UsageRow.tier_kind, UsageRow.model)
 _KEY_NAMES = [column.key for column in _KEY]
