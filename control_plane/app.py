@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.routing import Route, WebSocketRoute
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import control_plane.accounts.endpoints
 import control_plane.audit.endpoints
@@ -27,7 +29,7 @@ from control_plane.openapi import describe_hot_paths
 from control_plane.plane import ControlPlane
 from edgewise import __version__
 from edgewise.api.chat import ChatCompletions
-from edgewise.api.dispatch import HotPaths
+from edgewise.api.dispatch import App, HotPaths
 from edgewise.api.metrics import Metrics
 from edgewise.api.models import Models
 from edgewise.api.streams import Streams
@@ -49,9 +51,15 @@ CHAT = "/v1/chat/completions"
 
 
 def build_server_app(plane: ControlPlane) -> HotPaths:
-    """What the server runs: making and reading answers at once, every other route through the framework."""
+    """What the server runs: making and reading answers at once, every other route through the framework, which alone
+    looks at what a proxy says of the client (uvicorn's variable names the proxies that are believed)."""
     chat, streams = ChatCompletions(plane.answers, plane.visits), Streams(plane.answers, plane.leaving)
-    return HotPaths({("POST", CHAT): chat}, {"GET": streams}, build_app(plane))
+    proxies = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    return HotPaths(
+        {("POST", CHAT): chat},
+        {"GET": streams},
+        cast(App, ProxyHeadersMiddleware(cast(Any, build_app(plane)), proxies)),
+    )
 
 
 def build_app(plane: ControlPlane) -> FastAPI:

@@ -67,13 +67,13 @@ class OpenAITier:
                 response.whole = chunk.finish is not None
                 yield chunk
 
-    async def generate_whole(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
+    async def generate_whole(self, state: GenerationState, attempt: str) -> Chunk:
         """The whole answer as one chunk; raises as `generate` does."""
         with self._answering():
             with await self._ask(state, stream=False) as response:
                 await self._check_status(response)
                 body = await response.read(WHOLE_MAX_BYTES)
-            yield read_whole(body, self.name, len(state.output_ids))
+            return read_whole(body, self.name, len(state.output_ids))
 
     async def _ask(self, state: GenerationState, *, stream: bool) -> HttpResponse:
         traceparent = outgoing_traceparent()

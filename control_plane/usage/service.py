@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -48,8 +47,7 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True):
     """An answer that this gateway let in. `granted` and its worst case are None where nothing was limited."""
 
     caller: Caller
@@ -106,7 +104,9 @@ class Meter:
     def admitted(self, sid: str, caller: Caller, model: str) -> None:
         """The stream of an answer is open."""
         reserved = self._open.get(sid)
-        self._open[sid] = replace(reserved, model=model) if reserved else Opening(caller, model, self._today())
+        self._open[sid] = (
+            msgspec.structs.replace(reserved, model=model) if reserved else Opening(caller, model, self._today())
+        )
 
     def release(self, sid: str) -> None:
         """Opening the stream failed, or somebody else has it now; must not wait. While it is there, the reservation

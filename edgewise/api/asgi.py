@@ -109,11 +109,15 @@ class Until:
         """Swallows only our own cancellation, as asyncio.timeout does."""
         self._through = True
         self._timer.cancel()
+        ours = self.ended is not None and self._task.uncancel() <= self._cancelling
+        if self._watches:
+            await self._end_watches()
+        return ours and kind is asyncio.CancelledError
+
+    async def _end_watches(self) -> None:
         for watch in self._watches:
             watch.cancel()
-        ours = self.ended is not None and self._task.uncancel() <= self._cancelling
         await asyncio.gather(*self._watches, return_exceptions=True)
-        return ours and kind is asyncio.CancelledError
 
     def _watch(self) -> None:
         for end in self._ends:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from edgewise.dialects.chat import ChatRequest
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.routing.plan import TierSource
@@ -16,8 +18,7 @@ from policies import Decision
 Facts = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who asks: the key that owns the streams it opens, and what the policy may know of it."""
 
     key_id: str
@@ -38,8 +39,7 @@ class Family:
     context_tokens: int
 
 
-@dataclass(frozen=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """One admitted request as it is recorded: no text, only facts and the decision."""
 
     sid: str

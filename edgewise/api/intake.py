@@ -56,8 +56,7 @@ class ServiceSettings:
     limits: Limits = field(default_factory=Limits)
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(msgspec.Struct, frozen=True):
     """A request that was taken in: its snapshot, and what the decision rests on.
 
     `prompt_tokens` is the most that the prompt can have; `whole` says that nobody needs to hear of it before the end.

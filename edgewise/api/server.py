@@ -63,6 +63,7 @@ async def serving(app: Any, listener: socket.socket, *, http: str = "auto") -> A
         log_config=None,
         timeout_graceful_shutdown=GRACE_S,
         server_header=False,
+        proxy_headers=False,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http-server")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import cast
 
@@ -18,21 +17,20 @@ logger = logging.getLogger(__name__)
 
 
 class Attempt:
-    """Owns the iterator of `tier.generate`, or of `generate_whole` where that is asked for and offered (then `whole`).
-    Use `next` until a chunk with `finish` came; `leg` is marked on the way."""
+    """Owns the iterator of `tier.generate`; `generate_whole` stands in for it where that is asked for and offered (then
+    `whole`). Use `next` until a chunk with `finish` came; `leg` is marked on the way."""
 
     def __init__(
         self, tier: Tier, state: GenerationState, attempt_id: str, leg: Leg | None = None, *, whole: bool = False
     ) -> None:
         self.whole = whole and tier.capabilities.whole
-        generate = cast(WholeTier, tier).generate_whole if self.whole else tier.generate
         self.tier = tier
         self.leg = leg or unobserved().leg(attempt_id, tier.name, tier.kind)
         self.id = attempt_id
         self.tokens = 0
         self._state = state
         self._next_index = len(state.output_ids)
-        self._chunks: AsyncIterator[Chunk] = generate(state, attempt_id)
+        self._chunks = None if self.whole else tier.generate(state, attempt_id)
         self._open = True
 
     async def next(self, timeout_s: float | None) -> Chunk:
@@ -49,7 +47,7 @@ class Attempt:
             enter(self.leg.context)  # the tier sends it on; later chunks need none
         try:
             async with asyncio.timeout(timeout_s):
-                chunk = await anext(self._chunks)
+                chunk = await (anext(self._chunks) if self._chunks else self._in_one_piece())
         except TimeoutError as error:
             raise TierTimeoutError(
                 f"{self.tier.name} gave no token for {timeout_s:g} s", where=self.tier.name
@@ -64,6 +62,12 @@ class Attempt:
             logger.exception("tier %s broke", self.tier.name)
             raise TierError(f"{self.tier.name} broke: {type(error).__name__}", where=self.tier.name) from error
         self._check(chunk)
+        return chunk
+
+    async def _in_one_piece(self) -> Chunk:
+        chunk = await cast(WholeTier, self.tier).generate_whole(self._state, self.id)
+        if chunk.finish is None:
+            raise TierError(f"{self.tier.name} gave a part for a whole answer", where=self.tier.name)
         return chunk
 
     def _check(self, chunk: Chunk) -> None:

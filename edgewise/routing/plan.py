@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from edgewise.generation.state import GenerationState
 from edgewise.routing.tier import Tier, TierKind
@@ -13,8 +14,7 @@ WHOLE_TOKENS_PER_S = 5.0
 """Slower than any engine that is worth waiting for, where nothing is heard of it until its answer is whole."""
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Seconds. `first_token_s` of None waits as long as `stall_s`; `total_s` of None is no limit."""
 
     first_token_s: float | None = None
@@ -27,8 +27,7 @@ class Limits:
         return (self.first_token_s or self.stall_s) + whole_tokens / WHOLE_TOKENS_PER_S
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """How one answer is to be made.
 
     `kinds` lists the tier kinds that may speak at all, best first: the order of fall-back and continuation. `tiers`
@@ -39,12 +38,14 @@ class Plan:
     mode: str
     kinds: tuple[TierKind, ...]
     tiers: TierSource
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
     whole: bool = False
 
     def without(self, names: frozenset[str]) -> Plan:
         """The same plan with some tiers out of sight."""
-        return replace(self, tiers=lambda kind: [tier for tier in self.tiers(kind) if tier.name not in names])
+        return msgspec.structs.replace(
+            self, tiers=lambda kind: [tier for tier in self.tiers(kind) if tier.name not in names]
+        )
 
     def candidates(self, state: GenerationState, tried: frozenset[str] = frozenset()) -> list[Tier]:
         """Tiers that can take `state` as it is, in order of preference, without those in `tried`."""

@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from edgewise.generation.state import GenerationState
 from edgewise.ids import new_id
 from edgewise.observability.trail import Trail, unobserved
@@ -41,8 +43,7 @@ FRUITLESS_MAX = 5
 INTERRUPTED = "interrupted"
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """One answer to make: the stream and its claim, the plan, and the state to start from.
 
     A `resumed` answer was begun by a runner that is gone; it waits a while for a tier instead of giving up at once.
@@ -57,8 +58,8 @@ class Job:
     encode: Encode | None = None
     resumed: bool = False
     on_stored: OnStored = lambda records: None
-    seams: Seams = field(default_factory=Seams)
-    trail: Trail = field(default_factory=unobserved)
+    seams: Seams = Seams()
+    trail: Trail = msgspec.field(default_factory=unobserved)
 
 
 @dataclass

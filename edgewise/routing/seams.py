@@ -6,7 +6,8 @@ Pacing is not here: it happens where the log is read, never where it is written.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from edgewise.generation.state import GenerationState
 from edgewise.routing.tier import Usage
@@ -24,8 +25,7 @@ def _no_bill(usage: Usage, waste_tokens: int) -> None:
     return None
 
 
-@dataclass(frozen=True)
-class Seams:
+class Seams(msgspec.Struct, frozen=True):
     """`redact` runs before a state leaves, `restore` and `filter` on text before it is appended, `bill` at the end."""
 
     redact: Callable[[GenerationState], GenerationState] = _same_state

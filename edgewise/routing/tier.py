@@ -92,6 +92,6 @@ class Tier(Protocol):
 class WholeTier(Tier, Protocol):
     """A tier whose capabilities say `whole`: it can give an answer in one piece, where nobody reads before the end."""
 
-    def generate_whole(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
-        """One chunk with the text, the finish and the usage. Raises as `generate` does."""
+    async def generate_whole(self, state: GenerationState, attempt: str) -> Chunk:
+        """The text, the finish and the usage in one chunk. Raises as `generate` does; cancelling it stops the work."""
         ...

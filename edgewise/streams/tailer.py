@@ -79,8 +79,10 @@ class TailerHub:
                 return
         tailer = self._join(sid, after)
         try:
-            async for record in tailer.records(after):
-                yield record
+            while records := await tailer.beyond(after):
+                for record in records:
+                    yield record
+                after = records[-1].seq
         finally:
             await self._leave(tailer)
 
@@ -206,19 +208,15 @@ class Tailer:
         self._ended = ends_stream(fresh[-1])
         self._announce()
 
-    async def records(self, after: int) -> AsyncGenerator[Record, None]:
-        """Records from `after` on, from the ring where it has them."""
+    async def beyond(self, after: int) -> list[Record]:
+        """The next records beyond `after`, from the ring where it has them; none when the stream has ended there."""
         while True:
-            batch = self._from_ring(after)
-            if batch is None:
-                batch = await self._log.read(self.sid, after=after, limit=PAGE_RECORDS)
-            for record in batch:
-                yield record
-                after = record.seq
-            if self._ended and after >= self._next_seq - 1:
-                return
-            if not batch:
-                await self._growth(after)
+            records = self._from_ring(after)
+            if records is None:
+                records = await self._log.read(self.sid, after=after, limit=PAGE_RECORDS)
+            if records or (self._ended and after >= self._next_seq - 1):
+                return records
+            await self._growth(after)
 
     def fail(self, error: EdgewiseError) -> None:
         """Let every follower that has read all there is raise `error`."""

@@ -213,13 +213,13 @@ async def test_a_whole_answer_is_asked_for_without_a_stream() -> None:
     upstream = FakeUpstream([], whole=json.dumps(body))
     async with tier_over(upstream) as tier:
         assert tier.capabilities.whole
-        chunks = [chunk async for chunk in tier.generate_whole(STATE, "a")]
+        chunk = await tier.generate_whole(STATE, "a")
         assert tier.load().running == 0
-    assert chunks == [Chunk(0, (), "你好", "stop", Usage(3, 0))]
+    assert chunk == Chunk(0, (), "你好", "stop", Usage(3, 0))
     assert upstream.requests[0]["stream"] is False
 
 
 async def test_its_faults_are_typed_in_one_piece_too() -> None:
     async with tier_over(FakeUpstream([], 429, '{"error": {"message": "slow down"}}')) as tier:
         with pytest.raises(TierRefusedError, match="slow down"):
-            await anext(tier.generate_whole(STATE, "a"))
+            await tier.generate_whole(STATE, "a")
