@@ -1,20 +1,27 @@
 """The bilingual curriculum: task families drawn from a seed, each exercise with its reference answer and its check."""
 
-from cloud_worker.forge.curriculum.exercise import Check, Exact, Exercise, FinalNumber, Language, Role, Turn
-from cloud_worker.forge.curriculum.mixture import FAMILIES, SYSTEM_PROMPTS, Family, conversation, draw, examination
+from cloud_worker.forge.curriculum.exercise import Check, Exact, Exercise, FinalNumber, Kind, Language, Role, Task, Turn
+from cloud_worker.forge.curriculum.families import FAMILIES, Family
+from cloud_worker.forge.curriculum.mixture import MIX, SYSTEM_PROMPTS, conversation, draw, examination
+from cloud_worker.forge.curriculum.sensitive import twin, twins
 
 __all__ = [
     "FAMILIES",
+    "MIX",
     "SYSTEM_PROMPTS",
     "Check",
     "Exact",
     "Exercise",
     "Family",
     "FinalNumber",
+    "Kind",
     "Language",
     "Role",
+    "Task",
     "Turn",
     "conversation",
     "draw",
     "examination",
+    "twin",
+    "twins",
 ]

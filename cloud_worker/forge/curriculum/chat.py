@@ -8,11 +8,13 @@ from typing import Final
 from cloud_worker.forge.curriculum.exercise import Exact, Exercise, Language
 from cloud_worker.forge.curriculum.greetings import GREETINGS
 from cloud_worker.forge.curriculum.identity import IDENTITY
+from cloud_worker.forge.curriculum.introductions import introduction
 from cloud_worker.forge.curriculum.phrasing import Form, noun_form, typed
 
 EN, ZH = Language.ENGLISH, Language.CHINESE
 
 _Talk = tuple[Form, str]
+INTRODUCTIONS: Final = 0.15
 
 # Tables: filled lines, not one phrasing a line.
 # fmt: off
@@ -55,7 +57,10 @@ def _say(family: str, talk: _Talk, language: Language, held_out: bool, rng: rand
 
 
 def draw_greeting(rng: random.Random, language: Language, grade: int, held_out: bool) -> Exercise:
-    """A greeting, thanks, goodbye or mood."""
+    """A greeting, thanks, goodbye or mood, or somebody who says their name."""
+    if rng.random() < INTRODUCTIONS:
+        _, question, answer = introduction(rng, language, held_out)
+        return Exercise("greeting", 1, language, question, answer, Exact(answer), held_out)
     return _say("greeting", rng.choice(GREETINGS[language]), language, held_out, rng)
 
 

@@ -32,6 +32,26 @@ class Turn:
     content: str
 
 
+class Task(StrEnum):
+    """What kind of work is asked for: the task types that the request facts estimate too."""
+
+    GREETING = "greeting"
+    FACTUAL = "factual"
+    CREATIVE = "creative"
+    CODE = "code"
+    TOOL = "tool"
+    OTHER = "other"
+
+
+class Kind(StrEnum):
+    """Which part of the training mix an exercise belongs to."""
+
+    SINGLE = "single"
+    MULTI = "multi"
+    TASK = "task"
+    EDGE_CASE = "edge_case"
+
+
 class Check(Protocol):
     """Judges a reply."""
 
@@ -70,7 +90,10 @@ class FinalNumber:
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """A graded question. `earlier` holds the turns that the question leans on (none for most families)."""
+    """A graded question. `earlier` holds the turns before it (none for most families).
+
+    `sensitive` marks a twin with made-up personal data, `long_context` a prompt of some hundred tokens.
+    """
 
     family: str
     grade: int
@@ -80,6 +103,10 @@ class Exercise:
     check: Check
     held_out: bool
     earlier: tuple[Turn, ...] = ()
+    task: Task = Task.OTHER
+    sensitive: bool = False
+    kind: Kind = Kind.SINGLE
+    long_context: bool = False
 
     def turns(self) -> tuple[Turn, ...]:
         """The whole conversation, with the reference answer last."""

@@ -1,11 +1,12 @@
-"""Families capital, colour, calendar, animal, science, opposite and translate: small facts, asked in many ways."""
+"""Families capital, colour, calendar, calendar_steps, animal, science, opposite: small facts, asked in many ways."""
 
 from __future__ import annotations
 
 import random
 from typing import Final
 
-from cloud_worker.forge.curriculum import lexicon
+from cloud_worker.forge.curriculum import lexicon, words
+from cloud_worker.forge.curriculum.conclusions import Concludes
 from cloud_worker.forge.curriculum.exercise import Exact, Exercise, Language
 from cloud_worker.forge.curriculum.phrasing import Form, noun_form, typed
 
@@ -13,7 +14,7 @@ EN, ZH = Language.ENGLISH, Language.CHINESE
 
 # Tables: filled lines, not one phrasing a line.
 # fmt: off
-_CAPITAL: Final = {
+CAPITAL: Final = {
     EN: noun_form(
         EN, ("the capital of {x}", "the capital city of {x}"), "Which city is the capital of {x}?",
         "{x} has which capital?", "What city is the capital of {x}?", "Name the capital of {x}.", "Capital of {x}?",
@@ -38,7 +39,7 @@ _COUNTRY: Final = {
         "哪个国家的首都是{x}？", "{x}是什么国家的首都？", "请问{x}是哪个国家的首都？", "哪一国的首都是{x}？",
     ),
 }
-_COLOUR: Final = {
+COLOUR: Final = {
     EN: noun_form(
         EN, ("the color of {x}", "the colour of {x}"), "What color is {x}?", "What colour is {x}?",
         "Which color does {x} have?", "Which colour is {x}?", "What color does {x} have?",
@@ -125,7 +126,7 @@ _HOME: Final = {
     ),
 }
 _SCIENCE: Final = {language: noun_form(language, ("{x}",)) for language in Language}
-_OPPOSITE: Final = {
+OPPOSITE: Final = {
     EN: noun_form(
         EN, ("the opposite of {x}", "the antonym of {x}", "the opposite of the word {x}"), "Opposite of {x}?",
         "What is opposite to {x}?", "Which word is the opposite of {x}?", "What word means the opposite of {x}?",
@@ -136,15 +137,27 @@ _OPPOSITE: Final = {
         "与{x}相反的是什么？", "哪个词和{x}意思相反？",
     ),
 }
-_TRANSLATE: Final = {
-    EN: noun_form(
-        EN, ("the Chinese word for {x}", "{x} in Chinese"), "How do you say {x} in Chinese?",
-        "Translate {x} into Chinese.", "Translate {x} to Chinese.", "How is {x} said in Chinese?",
-        "What does {x} mean in Chinese?", "What do you call {x} in Chinese?", "Put {x} into Chinese.",
+_LATER: Final = {
+    (EN, 0): noun_form(
+        EN, ("the day {n} days after {x}", "the weekday {n} days after {x}"), "Which day is {n} days after {x}?",
+        "It is {x}. What day is it in {n} days?", "Today is {x}. Which day is it in {n} days?", "{n} days after {x}?",
+        "Count {n} days from {x}.", "{x} plus {n} days?", "What day comes {n} days after {x}?",
     ),
-    ZH: noun_form(
-        ZH, ("{x}的英语", "“{x}”的英文", "{x}的英文"), "{x}用英语怎么说？", "{x}英语怎么说？", "把{x}翻译成英语。",
-        "{x}翻译成英文是什么？", "请把“{x}”翻译成英文。", "{x}用英文怎么讲？",
+    (EN, 1): noun_form(
+        EN, ("the month {n} months after {x}",), "Which month is {n} months after {x}?",
+        "It is {x}. What month is it in {n} months?", "Which month is it in {n} months, if it is {x}?",
+        "{n} months after {x}?", "Count {n} months from {x}.", "{x} plus {n} months?",
+        "What month comes {n} months after {x}?",
+    ),
+    (ZH, 0): noun_form(
+        ZH, ("{x}之后第{n}天", "{x}过{n}天"), "{x}再过{n}天是星期几？",
+        "今天{x}，{n}天后是星期几？", "{x}过了{n}天是星期几？",
+        "从{x}往后数{n}天。", "{x}的{n}天后是哪天？", "{x}加{n}天？", "{x}往后{n}天是星期几？",
+    ),
+    (ZH, 1): noun_form(
+        ZH, ("{x}之后第{n}个月", "{x}过{n}个月"), "{x}再过{n}个月是几月？",
+        "现在{x}，{n}个月后是几月？", "{x}过了{n}个月是几月？",
+        "从{x}往后数{n}个月。", "{x}的{n}个月后是几月？", "{x}加{n}个月？", "{x}往后{n}个月是几月？",
     ),
 }
 # fmt: on
@@ -182,7 +195,7 @@ def draw_capital(rng: random.Random, language: Language, grade: int, held_out: b
     row = rng.choice(lexicon.CAPITALS)
     if grade == 1:
         country, answer = capital(row, language)
-        return _fact("capital", 1, language, _CAPITAL, country, answer, held_out, rng)
+        return _fact("capital", 1, language, CAPITAL, country, answer, held_out, rng)
     country, city = row[:2] if language is EN else row[2:]
     answer = f"{city} is the capital of {country}." if language is EN else f"{city}是{country}的首都。"
     return _fact("capital", 2, language, _COUNTRY, city, answer, held_out, rng)
@@ -191,7 +204,7 @@ def draw_capital(rng: random.Random, language: Language, grade: int, held_out: b
 def draw_colour(rng: random.Random, language: Language, grade: int, held_out: bool) -> Exercise:
     """The usual colour of a thing."""
     thing, answer = colour(rng.choice(lexicon.COLOURS), language)
-    return _fact("colour", 1, language, _COLOUR, thing, answer, held_out, rng)
+    return _fact("colour", 1, language, COLOUR, thing, answer, held_out, rng)
 
 
 def draw_calendar(rng: random.Random, language: Language, grade: int, held_out: bool) -> Exercise:
@@ -208,6 +221,19 @@ def draw_calendar(rng: random.Random, language: Language, grade: int, held_out: 
     here, there = cycle[index][column], cycle[(index + step) % len(cycle)][column]
     forms = {language: _ORDER[language, kind, step]}
     return _fact("calendar", 1, language, forms, here, _ordered(kind, step, here, there, language), held_out, rng)
+
+
+def draw_calendar_steps(rng: random.Random, language: Language, grade: int, held_out: bool) -> Exercise:
+    """Days or months later, counted out: two (grade 1), three or four, up to six, up to nine."""
+    kind = rng.randrange(2)
+    cycle = words.column((lexicon.DAYS, lexicon.MONTHS)[kind], language)
+    steps = rng.randint(*{1: (2, 2), 2: (3, 4), 3: (5, 6), 4: (7, 9)}[grade])
+    start = rng.randrange(len(cycle))
+    passed = [cycle[(start + step) % len(cycle)] for step in range(1, steps + 1)]
+    counted = (", " if language is EN else "，").join(f"{step} {name}" for step, name in enumerate(passed, 1))
+    ask = _LATER[language, kind].choose(rng, held_out).format(x=cycle[start], n=steps)
+    answer, check = f"{counted} → {passed[-1]}", Concludes(passed[-1])
+    return Exercise("calendar_steps", grade, language, typed(ask, language, rng), answer, check, held_out)
 
 
 def _ordered(kind: int, step: int, here: str, there: str, language: Language) -> str:
@@ -240,19 +266,16 @@ def draw_science(rng: random.Random, language: Language, grade: int, held_out: b
     return _fact("science", 1, language, _SCIENCE, noun, reply, held_out, rng)
 
 
+def opposite(row: tuple[str, ...], language: Language) -> tuple[str, str]:
+    """The first word of a row of OPPOSITES, and the sentence that names its opposite."""
+    one, other = row[:2] if language is EN else row[2:]
+    return one, f"The opposite of {one} is {other}." if language is EN else f"{one}的反义词是{other}。"
+
+
 def draw_opposite(rng: random.Random, language: Language, grade: int, held_out: bool) -> Exercise:
     """The opposite of a word, in either direction."""
     row = rng.choice(lexicon.OPPOSITES)
-    one, other = row[:2] if language is EN else row[2:]
     if rng.random() < 0.5:
-        one, other = other, one
-    answer = f"The opposite of {one} is {other}." if language is EN else f"{one}的反义词是{other}。"
-    return _fact("opposite", 1, language, _OPPOSITE, one, answer, held_out, rng)
-
-
-def draw_translate(rng: random.Random, language: Language, grade: int, held_out: bool) -> Exercise:
-    """One word into the other language."""
-    english, chinese = rng.choice(lexicon.WORDS)
-    if language is EN:
-        return _fact("translate", 1, EN, _TRANSLATE, english, f"“{english}” in Chinese is {chinese}.", held_out, rng)
-    return _fact("translate", 1, ZH, _TRANSLATE, chinese, f"“{chinese}”的英语是 {english}。", held_out, rng)
+        row = (row[1], row[0], row[3], row[2])
+    word, answer = opposite(row, language)
+    return _fact("opposite", 1, language, OPPOSITE, word, answer, held_out, rng)

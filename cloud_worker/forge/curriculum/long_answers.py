@@ -1,4 +1,4 @@
-"""Families count, almanac, story and poem: answers of 50 to 250 tokens, long enough to watch and to interrupt."""
+"""Families almanac, story and poem: answers of 30 to 250 tokens, long enough to watch and to interrupt."""
 
 from __future__ import annotations
 
@@ -12,28 +12,8 @@ from cloud_worker.forge.curriculum.prose import ALMANAC, POEM_WORDS, STORY_PARTS
 
 EN, ZH = Language.ENGLISH, Language.CHINESE
 
-_ONES: Final = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
-)
-_TENS: Final = ("-", "-", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-
 # Tables: filled lines, not one phrasing a line.
 # fmt: off
-_COUNT: Final = {
-    EN: form(
-        "Count to {n}", "Count up to {n}", "Count from 1 to {n}", "Please count to {n}", "Can you count to {n}?",
-        "Count from one to {n}", "Count to {n} in words", "Count up to {n} in words", "Count from 1 to {n} in words",
-        "Say the numbers from 1 to {n}", "List the numbers from 1 to {n}", "Write the numbers from 1 to {n}",
-        "I want you to count to {n}", "Could you count up to {n}?", "Count slowly to {n}", "Let us count to {n}",
-        "Count for me up to {n}", "Now count all the way to {n}", "Start at 1 and count to {n}",
-    ),
-    ZH: form(
-        "数到{n}", "从1数到{n}", "请数到{n}", "请从1数到{n}", "你能数到{n}吗？", "从一数到{n}", "帮我数到{n}",
-        "用中文数到{n}", "数数，数到{n}", "列出1到{n}的数", "写出1到{n}", "说出1到{n}的数字", "我想听你数到{n}",
-        "能从1数到{n}吗？", "慢慢数到{n}", "我们一起数到{n}", "给我从1数到{n}", "从1开始数，数到{n}",
-    ),
-}
 _ALMANAC_FORMS: Final = {
     EN: form(
         "List {x} with a sentence each", "List {x} with one sentence each", "Tell me about {x}, one sentence each",
@@ -91,22 +71,6 @@ _POEM: Final = {
 # fmt: on
 
 
-def number_word(n: int, language: Language) -> str:
-    """The whole number 1..99 in words."""
-    tens, ones = divmod(n, 10)
-    if language is ZH:
-        digits = "零一二三四五六七八九"
-        return (("" if tens == 1 else digits[tens]) + "十" if tens else "") + (digits[ones] if ones else "")
-    return _ONES[n] if n < 20 else _TENS[tens] + (f"-{_ONES[ones]}" if ones else "")
-
-
-def counted(n: int, language: Language) -> str:
-    """All numbers from one to n, in digits and words; the digits let a small model see where to stop."""
-    if language is ZH:
-        return f"数到{n}：" + "，".join(f"{i}{number_word(i, ZH)}" for i in range(1, n + 1)) + "。"
-    return f"Counting to {n}: " + ", ".join(f"{i} {number_word(i, EN)}" for i in range(1, n + 1)) + "."
-
-
 def story(animal: int, name: str, language: Language) -> str:
     """The story of the animal at this index of STORY_WORDS; animal and name decide every word."""
     words = STORY_WORDS[language][animal]
@@ -121,15 +85,6 @@ def _long(
 
 def _ask(forms: dict[Language, Form], language: Language, held_out: bool, rng: random.Random, **fields: object) -> str:
     return forms[language].choose(rng, held_out).format(**fields)
-
-
-def draw_count(rng: random.Random, language: Language, grade: int, held_out: bool) -> Exercise:
-    """Count in digits and words up to 10, 20, 35 or 50 by grade."""
-    low, high = {1: (3, 10), 2: (11, 20), 3: (21, 35), 4: (36, 50)}[grade]
-    n = rng.randint(low, high)
-    return _long(
-        "count", grade, language, _ask(_COUNT, language, held_out, rng, n=n), counted(n, language), held_out, rng
-    )
 
 
 def draw_almanac(rng: random.Random, language: Language, grade: int, held_out: bool) -> Exercise:
@@ -147,7 +102,7 @@ def draw_story(rng: random.Random, language: Language, grade: int, held_out: boo
 
 
 def draw_poem(rng: random.Random, language: Language, grade: int, held_out: bool) -> Exercise:
-    """A poem of eight lines about a topic."""
+    """A poem of four lines about a topic."""
     topic = rng.choice(sorted(POEM_WORDS[language]))
     return _long(
         "poem", 2, language, _ask(_POEM, language, held_out, rng, x=topic), poem(topic, language), held_out, rng

@@ -1,54 +1,22 @@
-"""The registry of families and the mix of conversations drawn from them: shares, earlier turns, system prompts."""
+"""The mix of the training conversations: shares of the kinds, earlier turns, sensitive twins, system prompts."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
-from cloud_worker.forge.curriculum import chat, dialogue, facts, lists, long_answers, sums
-from cloud_worker.forge.curriculum.exercise import Exercise, Language, Role, Turn
+from cloud_worker.forge.curriculum.exercise import Exercise, Kind, Language, Role, Turn
+from cloud_worker.forge.curriculum.families import FAMILIES, Family
+from cloud_worker.forge.curriculum.sensitive import twin
 
-Draw = Callable[[random.Random, Language, int, bool], Exercise]
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A task family: its name, the grades it has, its share of the training mix, and how one exercise is drawn."""
-
-    name: str
-    grades: tuple[int, ...]
-    share: float
-    draw: Draw
-
-
-FAMILIES: Final[tuple[Family, ...]] = (
-    Family("greeting", (1,), 5, chat.draw_greeting),
-    Family("identity", (1,), 4.5, chat.draw_identity),
-    Family("limits", (1,), 2, chat.draw_limits),
-    Family("capital", (1, 1, 2), 6, facts.draw_capital),
-    Family("colour", (1,), 3, facts.draw_colour),
-    Family("calendar", (1, 1, 2), 5, facts.draw_calendar),
-    Family("animal", (1, 1, 2), 5, facts.draw_animal),
-    Family("science", (1,), 5, facts.draw_science),
-    Family("opposite", (1,), 4, facts.draw_opposite),
-    Family("translate", (1,), 5, facts.draw_translate),
-    Family("sum", (1, 1, 2, 2, 2, 3, 3, 3, 4), 20, sums.draw_sum),
-    Family("two_step", (3, 4), 5, sums.draw_two_step),
-    Family("compare", (1, 2, 3), 3, sums.draw_compare),
-    Family("sort", (1, 2, 3, 4), 5, lists.draw_sort),
-    Family("reverse", (1, 2, 3, 4), 7, lists.draw_reverse),
-    Family("copy", (1, 2, 3, 4), 7, lists.draw_copy),
-    Family("name", (1, 2, 3), 5, dialogue.draw_name),
-    Family("follow_up", (2,), 4, dialogue.draw_follow_up),
-    Family("count", (1, 2, 3, 4), 2, long_answers.draw_count),
-    Family("almanac", (2,), 1.2, long_answers.draw_almanac),
-    Family("story", (3,), 1.8, long_answers.draw_story),
-    Family("poem", (2,), 1.2, long_answers.draw_poem),
-)
-_SHARES: Final = [family.share for family in FAMILIES]
-
+#: Single-turn, multi-turn, task and edge-case exercises in a hundred.
+MIX: Final = {Kind.SINGLE: 40, Kind.MULTI: 30, Kind.TASK: 20, Kind.EDGE_CASE: 10}
+#: Of the multi-turn ones: single and task exercises after others, rather than those that lean on earlier turns.
+AFTER_OTHERS_SHARE: Final = 0.7
+TWIN_SHARE: Final = 0.03
+SYSTEM_SHARE: Final = 0.15
 SYSTEM_PROMPTS: Final = (
     "You are a helpful assistant.",
     "You are Edgewise, a helpful assistant.",
@@ -62,27 +30,51 @@ SYSTEM_PROMPTS: Final = (
     "回答用户的问题。",
     "你是一个友好的助手，请用简短的话回答。",
 )
-EARLIER_SHARE: Final = 0.18
-SYSTEM_SHARE: Final = 0.15
+_GREETED: Final = {
+    Language.ENGLISH: (Turn(Role.USER, "Hello"), Turn(Role.ASSISTANT, "Hello! How can I help you today?")),
+    Language.CHINESE: (Turn(Role.USER, "你好"), Turn(Role.ASSISTANT, "你好！今天我能帮你做什么？")),
+}
+
+
+def _of_kind(*kinds: Kind) -> tuple[list[Family], list[float]]:
+    families = [family for family in FAMILIES if family.kind in kinds]
+    return families, [family.share for family in families]
+
+
+_POOLS: Final = {kind: _of_kind(kind) for kind in Kind}
+_PLAIN: Final = _of_kind(Kind.SINGLE, Kind.TASK)
 
 
 def draw(rng: random.Random, language: Language | None = None) -> Exercise:
     """One exercise of the training mix, never with a held-out phrasing."""
-    family = rng.choices(FAMILIES, _SHARES)[0]
     chosen = language or rng.choice((Language.ENGLISH, Language.CHINESE))
-    return family.draw(rng, chosen, rng.choice(family.grades), False)
+    kind = rng.choices(list(MIX), list(MIX.values()))[0]
+    if kind is Kind.MULTI and rng.random() < AFTER_OTHERS_SHARE:
+        exercise = _after_others(rng, chosen)
+    else:
+        exercise = _drawn(rng, chosen, *_POOLS[kind])
+    return twin(exercise, rng) if rng.random() < TWIN_SHARE else exercise
+
+
+def _drawn(rng: random.Random, language: Language, families: list[Family], shares: list[float]) -> Exercise:
+    family = rng.choices(families, shares)[0]
+    return family.exercise(rng, language, rng.choice(family.grades), False)
+
+
+def _after_others(rng: random.Random, language: Language) -> Exercise:
+    """A single or task exercise after one or two others that have nothing to do with it."""
+    exercise = _drawn(rng, language, *_PLAIN)
+    earlier: tuple[Turn, ...] = ()
+    for _ in range(rng.randint(1, 2)):
+        other = _drawn(rng, language, *_PLAIN)
+        earlier += () if other.long_context else other.turns()
+    return replace(exercise, earlier=earlier or _GREETED[language], kind=Kind.MULTI)
 
 
 def conversation(rng: random.Random) -> tuple[Turn, ...]:
-    """A whole conversation for training: an exercise, sometimes after earlier ones, sometimes under a system prompt."""
-    turns: tuple[Turn, ...] = ()
-    if rng.random() < SYSTEM_SHARE:
-        turns += (Turn(Role.SYSTEM, rng.choice(SYSTEM_PROMPTS)),)
-    language = rng.choice((Language.ENGLISH, Language.CHINESE))
-    if rng.random() < EARLIER_SHARE:
-        for _ in range(rng.randint(1, 2)):
-            turns += draw(rng, language).turns()
-    return turns + draw(rng, language).turns()
+    """A whole conversation for training: an exercise of the mix, sometimes under a system prompt."""
+    turns = draw(rng).turns()
+    return (Turn(Role.SYSTEM, rng.choice(SYSTEM_PROMPTS)), *turns) if rng.random() < SYSTEM_SHARE else turns
 
 
 def examination(seed: int, per_cell: int, held_out: bool) -> Iterator[Exercise]:
@@ -92,4 +84,4 @@ def examination(seed: int, per_cell: int, held_out: bool) -> Iterator[Exercise]:
         for grade in sorted(set(family.grades)):
             for language in Language:
                 for _ in range(per_cell):
-                    yield family.draw(rng, language, grade, held_out)
+                    yield family.exercise(rng, language, grade, held_out)

@@ -51,15 +51,6 @@ ALMANAC: Final[dict[Language, tuple[tuple[str, str], ...]]] = {
                 "zebra."
             ),
         ),
-        (
-            "Edgewise",
-            (
-                "Edgewise answers your questions in two places. A small model lives on your device, so that short and "
-                "private questions stay at home. A larger model lives in the cloud and takes the harder ones. A policy "
-                "that you can read and edit decides where each answer is made. If one place fails in the middle of an "
-                "answer, the other goes on from the same word."
-            ),
-        ),
     ),
     ZH: (
         (
@@ -90,14 +81,6 @@ ALMANAC: Final[dict[Language, tuple[tuple[str, str], ...]]] = {
             (
                 "老鼠聪明，排在第一。牛很勤劳。老虎很勇敢。兔子很温和。龙能飞上天空。蛇很安静。马跑得很快。羊很善良。"
                 "猴子爱玩。鸡早上叫人起床。狗很忠诚。猪很快乐，排在最后。"
-            ),
-        ),
-        (
-            "Edgewise",
-            (
-                "Edgewise 在两个地方回答你的问题。小模型住在你的设备上，简短和私密的问题留在家里。大模型住在云端，"
-                "负责更难的问题。由你可以阅读和修改的策略决定每个回答在哪里产生。如果一个地方在回答中途出错，"
-                "另一个会从同一个字接着说下去。"
             ),
         ),
     ),
@@ -222,27 +205,14 @@ _POEMS: Final = {
     EN: (
         "Oh {t}, so {adj} and near,\n"
         "I feel your quiet beauty here.\n"
-        "The {friend} {verb},\n"
-        "and I can hear one gentle word.\n"
-        "Above the {place} the day grows long,\n"
-        "and every heart becomes a song.\n"
-        "Oh {t}, stay a while with me,\n"
-        "so {adj}, so still, so wide, so free."
+        "Above the {place} the {friend} {verb},\n"
+        "as soft as any gentle word."
     ),
-    ZH: (
-        "啊，{t}，你{adj}得动人，\n"
-        "我听见你安静的声音。\n"
-        "{friend}{verb}，\n"
-        "像一句温柔的话语。\n"
-        "{place}的时光慢慢地长，\n"
-        "每颗心都变成歌唱。\n"
-        "啊，{t}，请陪我一会儿，\n"
-        "这样安静，这样宽广。"
-    ),
+    ZH: "啊，{t}，你{adj}得动人，\n我听见你安静的声音。\n{place}有{friend}{verb}，\n像一句温柔的话语。",
 }
 
 
 def poem(topic: str, language: Language) -> str:
-    """Eight lines about a topic of POEM_WORDS."""
+    """Four lines about a topic of POEM_WORDS."""
     adjective, companion, verb, place = POEM_WORDS[language][topic]
     return _POEMS[language].format(t=topic, adj=adjective, friend=companion, verb=verb, place=place)

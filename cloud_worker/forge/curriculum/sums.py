@@ -1,15 +1,13 @@
-"""Families sum and two_step: addition, subtraction, multiplication and comparison, with worked steps beyond one digit.
-
-Worked steps are the answer's own scratch pad: column by column, ones first, carry as the last term.
-"""
+"""Families sum and chain: one operation on numbers of one to four digits, and several operations in a row."""
 
 from __future__ import annotations
 
 import random
 from typing import Final
 
-from cloud_worker.forge.curriculum.exercise import Exact, Exercise, FinalNumber, Language
-from cloud_worker.forge.curriculum.phrasing import Form, form, noun_form, typed
+from cloud_worker.forge.curriculum.exercise import Exercise, FinalNumber, Language
+from cloud_worker.forge.curriculum.phrasing import Form, noun_form, typed
+from cloud_worker.forge.curriculum.steps import ARROW, step, value_of, worked
 
 EN, ZH = Language.ENGLISH, Language.CHINESE
 
@@ -25,7 +23,7 @@ _ADD: Final = {
     ZH: noun_form(
         ZH, ("{a}+{b}", "{a}加{b}", "{a}与{b}的和", "{a} + {b}"), "{a}加{b}等于多少？", "{a}+{b}等于多少？",
         "{a}加{b}是多少？", "{a}+{b}=?", "{a}+{b}=", "计算{a}+{b}。", "算一下{a}加{b}。", "{a}加上{b}等于几？",
-        "{a}和{b}相加得多少？", "求{a}与{b}的和。", "{a}加{b}得几？", "{a}加上{b}是多少？",
+        "{a}和{b}相加得多少？", "求{a}与{b}的和。", "{a}加{b}得几？", "{a}加上{b}总共多少？",
     ),
 }
 _SUBTRACT: Final = {
@@ -38,7 +36,7 @@ _SUBTRACT: Final = {
     ZH: noun_form(
         ZH, ("{a}-{b}", "{a}减{b}", "{a}与{b}的差", "{a} - {b}"), "{a}减{b}等于多少？", "{a}-{b}等于多少？",
         "{a}减{b}是多少？", "{a}-{b}=?", "{a}-{b}=", "计算{a}-{b}。", "算一下{a}减{b}。", "{a}减去{b}等于几？",
-        "从{a}里减去{b}得多少？", "求{a}与{b}的差。", "{a}减{b}得几？", "{a}减去{b}是多少？",
+        "从{a}里减去{b}得多少？", "求{a}与{b}的差。", "{a}减{b}得几？", "{a}减去{b}还剩多少？",
     ),
 }
 _MULTIPLY: Final = {
@@ -56,114 +54,67 @@ _MULTIPLY: Final = {
 }
 _CHAIN: Final = {
     EN: noun_form(
-        EN, ("{a} {p} {b} {q} {c}", "{a}{p}{b}{q}{c}"), "How much is {a} {p} {b} {q} {c}?", "{a} {p} {b} {q} {c} = ?",
-        "{a}{p}{b}{q}{c}=", "Calculate {a} {p} {b} {q} {c}.", "Compute {a}{p}{b}{q}{c}.",
-        "Work out {a} {p} {b} {q} {c}.", "Evaluate {a} {p} {b} {q} {c}.",
+        EN, ("{e}", "the value of {e}", "the result of {e}"), "How much is {e}?", "{e} = ?", "{e} =", "Calculate {e}.",
+        "Compute {e}.", "Solve {e}.", "Work out {e} step by step.", "Find {e}.", "Step by step: {e}",
+        "What do you get for {e}?", "Evaluate {e}.", "What does {e} come to?",
     ),
     ZH: noun_form(
-        ZH, ("{a}{p}{b}{q}{c}", "{a} {p} {b} {q} {c}"), "{a}{p}{b}{q}{c}等于多少？", "{a}{p}{b}{q}{c}=?",
-        "{a}{p}{b}{q}{c}=", "计算{a}{p}{b}{q}{c}。", "算一下{a}{p}{b}{q}{c}。", "{a}{p}{b}{q}{c}是多少？",
-        "求{a}{p}{b}{q}{c}。",
-    ),
-}
-_COMPARE: Final = {
-    EN: form(
-        "Which is bigger, {a} or {b}?", "Which is larger, {a} or {b}?", "Which number is bigger, {a} or {b}?",
-        "What is bigger, {a} or {b}?", "Is {a} or {b} bigger?", "{a} or {b}, which is bigger?",
-        "Which number is larger: {a} or {b}?", "Tell me which is bigger, {a} or {b}.",
-        "Which one is greater, {a} or {b}?", "Compare {a} and {b}.", "Of {a} and {b}, which is bigger?",
-        "Which is more, {a} or {b}?", "Find the bigger number: {a}, {b}.", "What is the larger number, {a} or {b}?",
-        "{a} and {b}: which is larger?", "Which is greater, {a} or {b}?", "Between {a} and {b}, which is bigger?",
-        "Say which is larger, {a} or {b}.",
-    ),
-    ZH: form(
-        "{a}和{b}哪个大？", "{a}和{b}哪个更大？", "{a}与{b}哪个大？", "哪个更大，{a}还是{b}？", "哪个大，{a}还是{b}？",
-        "{a}大还是{b}大？", "比较{a}和{b}。", "请问{a}和{b}哪个大？", "{a}和{b}谁大？", "{a}、{b}哪个大？",
-        "{a}和{b}中哪个更大？", "告诉我{a}和{b}哪个大。", "比一比{a}和{b}。", "{a}跟{b}哪个大？",
-        "{a}和{b}相比哪个大？", "{a}和{b}里较大的是哪个？", "{a}和{b}之间哪个更大？", "说说{a}和{b}哪个大。",
+        ZH,
+        ("{e}", "{e}的值", "{e}的结果"),
+        "{e}等于多少？", "{e}=?", "{e}=", "计算{e}。", "算一下{e}。", "{e}是多少？", "一步一步算：{e}", "请算出{e}。",
+        "求{e}。", "{e}得多少？", "{e}等于几？", "把{e}算出来。",
     ),
 }
 # fmt: on
 
 
-def add_steps(a: int, b: int) -> list[str]:
-    """Column additions, ones first; a carry is written as a third term. Empty for one-digit sums."""
-    width = max(len(str(a)), len(str(b)))
-    steps, carry = [], 0
-    for place in range(width if width > 1 else 0):
-        left, right = a // 10**place % 10, b // 10**place % 10
-        total = left + right + carry
-        steps.append(f"{left}+{right}{'+1' if carry else ''}={total}")
-        carry = total // 10
-    return steps
-
-
-def subtract_steps(a: int, b: int) -> list[str]:
-    """Column subtractions, ones first; a borrow adds ten here and takes one, as a third term, from the next column."""
-    width = len(str(a))
-    steps, borrow = [], 0
-    for place in range(width if width > 1 else 0):
-        left, right = a // 10**place % 10, b // 10**place % 10
-        lend = left < right + borrow
-        steps.append(f"{left + 10 * lend}-{right}{'-1' if borrow else ''}={left + 10 * lend - right - borrow}")
-        borrow = int(lend)
-    return steps
-
-
-def multiply_steps(a: int, b: int) -> list[str]:
-    """Partial products of a two-digit number and a digit. Empty for one-digit products."""
-    return [] if a < 10 else [f"{a // 10 * 10}*{b}={a // 10 * 10 * b}", f"{a % 10}*{b}={a % 10 * b}"]
-
-
-_OPERATORS: Final = {"+": add_steps, "-": subtract_steps, "*": multiply_steps}
-
-
-def work(a: int, sign: str, b: int) -> tuple[list[str], int]:
-    """Steps that end in the equation itself, and its value."""
-    value = {"+": a + b, "-": a - b, "*": a * b}[sign]
-    return [*_OPERATORS[sign](a, b), f"{a}{sign}{b}={value}"], value
-
-
-def _write(steps: list[str], language: Language) -> str:
-    return ", ".join(steps) + "." if language is EN else "，".join(steps) + "。"
-
-
 def _operands(rng: random.Random, sign: str, grade: int) -> tuple[int, int]:
     if sign == "*":
-        return (rng.randrange(2, 10) if grade == 1 else rng.randrange(11, 100)), rng.randrange(2, 10)
-    low, high = {1: (0, 10), 2: (10, 100), 3: (100, 1000), 4: (1000, 10000)}[grade]
-    a, b = rng.randrange(low, high), rng.randrange(low if rng.random() < 0.7 else 1, high)
+        low, high = {1: (2, 10), 2: (11, 50), 3: (11, 100), 4: (101, 1000)}[grade]
+        return rng.randrange(low, high), rng.randrange(2, 6 if grade == 2 else 10)
+    low, high = 10 ** (grade - 1) if grade > 1 else 0, 10**grade
+    a, b = rng.randrange(low, high), rng.randrange(low if grade < 3 or rng.random() < 0.85 else 1, high)
     return (max(a, b), min(a, b)) if sign == "-" else (a, b)
 
 
 def draw_sum(rng: random.Random, language: Language, grade: int, held_out: bool) -> Exercise:
-    """One operation; the grade is the number of digits (multiplication: one digit, then two by one digit)."""
-    sign = rng.choice("++-" if grade in (2, 4) else "++-*")
+    """One operation; the grade is the number of digits (products: one, two small, two and three digits by one)."""
+    sign = rng.choice("++--*")
     a, b = _operands(rng, sign, grade)
     forms: Form = {"+": _ADD, "-": _SUBTRACT, "*": _MULTIPLY}[sign][language]
-    steps, value = work(a, sign, b)
     question = typed(forms.choose(rng, held_out).format(a=a, b=b), language, rng)
-    return Exercise("sum", grade, language, question, _write(steps, language), FinalNumber(value), held_out)
+    check = FinalNumber(value_of(a, sign, b))
+    return Exercise("sum", grade, language, question, worked(a, sign, b), check, held_out)
 
 
-def draw_two_step(rng: random.Random, language: Language, grade: int, held_out: bool) -> Exercise:
-    """Two operations from left to right: one-digit numbers (grade 3), two-digit numbers (grade 4)."""
-    high = 10 if grade == 3 else 100
-    a, b = rng.randrange(1, high), rng.randrange(1, high)
-    first = "-" if a > b and rng.random() < 0.4 else "+"
-    steps, middle = work(a, first, b)
-    c = rng.randrange(1, high)
-    second = "-" if middle > c and rng.random() < 0.5 else "+"
-    more, value = work(middle, second, c)
-    question = _CHAIN[language].choose(rng, held_out).format(a=a, b=b, c=c, p=first, q=second)
-    answer = _write(steps + more, language)
-    return Exercise("two_step", grade, language, typed(question, language, rng), answer, FinalNumber(value), held_out)
+def _chain(rng: random.Random, terms: int, high: int, ceiling: int) -> tuple[list[int], list[str]]:
+    """`terms` numbers below `high` and the signs between them; no partial result leaves 0..ceiling."""
+    value = rng.randrange(1, high)
+    numbers, signs = [value], []
+    while len(numbers) < terms:
+        number, sign = rng.randrange(1, high), rng.choice("+-")
+        if 0 <= value_of(value, sign, number) <= ceiling:
+            numbers.append(number)
+            signs.append(sign)
+            value = value_of(value, sign, number)
+    return numbers, signs
 
 
-def draw_compare(rng: random.Random, language: Language, grade: int, held_out: bool) -> Exercise:
-    """The bigger of two different numbers; the grade is the number of digits."""
-    a, b = rng.sample(range(10 ** (grade - 1) if grade > 1 else 0, 10**grade), 2)
-    big, small = max(a, b), min(a, b)
-    answer = f"{big} is bigger than {small}." if language is EN else f"{big}比{small}大。"
-    question = typed(_COMPARE[language].choose(rng, held_out).format(a=a, b=b), language, rng)
-    return Exercise("compare", grade, language, question, answer, Exact(answer), held_out)
+def solved(numbers: list[int], signs: list[str]) -> tuple[str, int]:
+    """Operations from left to right, each worked, the value last after an arrow; also the value."""
+    value, parts = numbers[0], []
+    for sign, number in zip(signs, numbers[1:], strict=True):
+        parts.append(step(value, sign, number))
+        value = value_of(value, sign, number)
+    return "; ".join(parts) + ("" if parts[-1].endswith(f"{ARROW}{value}") else f"{ARROW}{value}"), value
+
+
+def draw_chain(rng: random.Random, language: Language, grade: int, held_out: bool) -> Exercise:
+    """Two or four operations on digits (grades 1, 2), or two or three on numbers of up to two digits (grades 3, 4)."""
+    terms, high, ceiling = {1: (3, 10, 9), 2: (5, 10, 9), 3: (3, 100, 99), 4: (4, 100, 99)}[grade]
+    numbers, signs = _chain(rng, terms, high, ceiling)
+    gap = rng.choice(("", " "))
+    shown = str(numbers[0]) + "".join(f"{gap}{s}{gap}{n}" for s, n in zip(signs, numbers[1:], strict=True))
+    answer, value = solved(numbers, signs)
+    question = typed(_CHAIN[language].choose(rng, held_out).format(e=shown), language, rng)
+    return Exercise("chain", grade, language, question, answer, FinalNumber(value), held_out)

@@ -11,17 +11,32 @@ import pytest
 from cloud_worker.forge.curriculum import (
     Language,
     chat,
+    code,
     dialogue,
+    edge_cases,
     facts,
     greetings,
+    home,
     identity,
+    introductions,
+    json_objects,
+    listing,
     lists,
     long_answers,
+    lookup,
+    material,
+    phrases,
+    records,
+    relation,
+    sensitive,
     sums,
+    transform,
 )
 from cloud_worker.forge.curriculum.phrasing import Form, typed
 
-TABLES = (chat, dialogue, facts, greetings, identity, lists, long_answers, sums)
+WORDS = (code, dialogue, edge_cases, home, introductions, json_objects, listing, lookup, material)
+MORE_WORDS = (phrases, records, relation, sensitive, transform)
+TABLES = (chat, facts, greetings, identity, lists, long_answers, sums, *WORDS, *MORE_WORDS)
 
 
 def forms_in(value: object) -> Iterator[Form]:
@@ -40,6 +55,13 @@ def test_no_phrasing_is_both_known_and_held_out(module: ModuleType) -> None:
     for form in forms:
         assert not set(form.known) & set(form.held_out)
         assert form.held_out
+
+
+@pytest.mark.parametrize("module", (*WORDS, *MORE_WORDS), ids=lambda module: module.__name__.rsplit(".", 1)[1])
+def test_a_form_has_fifteen_phrasings_and_holds_some_out(module: ModuleType) -> None:
+    for form in (form for value in vars(module).values() for form in forms_in(value)):
+        assert len(set(form.known)) >= 15
+        assert len(set(form.held_out)) >= 3
 
 
 def test_a_form_chooses_among_the_asked_kind() -> None:
