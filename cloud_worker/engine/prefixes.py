@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cloud_worker.engine.models.qwen2 import KVCache
+from cloud_worker.engine.models.qwen2 import KVCache, block_bytes
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class _Block:
 
     @property
     def size_bytes(self) -> int:
-        return 2 * self.keys.numel() * self.keys.element_size()
+        return block_bytes(self.keys)
 
 
 class PrefixCache:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from cloud_worker.engine.models.qwen2 import KVCache, Qwen2Config
+from cloud_worker.engine.models.qwen2 import KVCache, Qwen2Config, block_bytes
 from edgewise.generation.state import GenerationState
 
 
@@ -65,7 +65,7 @@ class Sequence:
     @property
     def kv_bytes(self) -> int:
         """Bytes of its cache, 0 before admission."""
-        return 2 * self._cache.keys.numel() * self._cache.keys.element_size() if self._cache is not None else 0
+        return block_bytes(self._cache.keys) if self._cache is not None else 0
 
     def admit(self, config: Qwen2Config, dtype: torch.dtype, device: str) -> None:
         """Allocate the cache for everything that may come."""

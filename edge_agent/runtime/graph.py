@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 
+from edgewise.generation.kv_memory import KvElement, kv_bytes
 from edgewise.wire.errors import ManifestError
 
 _DTYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -36,8 +37,9 @@ class GraphShape:
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """2 · layers · kv heads · head width · bytes per value."""
-        return 2 * self.layers * self.kv_heads * self.head_dim * int(np.dtype(self.kv_dtype).itemsize)
+        """Bytes of keys and values of one token."""
+        element = KvElement(8 * int(np.dtype(self.kv_dtype).itemsize))
+        return kv_bytes(layers=self.layers, kv_heads=self.kv_heads, tokens=1, head_dim=self.head_dim, element=element)
 
 
 class _Decoder(msgspec.Struct):

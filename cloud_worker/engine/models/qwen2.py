@@ -18,12 +18,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cloud_worker.engine.models.qwen2_config import ModelFileError, Qwen2Config
+from edgewise.generation.kv_memory import KvElement, kv_bytes
 
-__all__ = ["KVCache", "KVCacheFullError", "ModelFileError", "Qwen2", "Qwen2Config"]
+__all__ = ["KVCache", "KVCacheFullError", "ModelFileError", "Qwen2", "Qwen2Config", "block_bytes"]
 
 
 class KVCacheFullError(Exception):
     """More tokens were sent than the cache has room for."""
+
+
+def block_bytes(keys: Tensor) -> int:
+    """Bytes of a block of keys [layers, kv_heads, tokens, head_dim] together with its values."""
+    layers, kv_heads, tokens, head_dim = keys.shape
+    element = KvElement(8 * keys.element_size())
+    return kv_bytes(layers=layers, kv_heads=kv_heads, tokens=tokens, head_dim=head_dim, element=element)
 
 
 class KVCache:
