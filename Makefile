@@ -51,7 +51,7 @@ bench: $(VENV)/.installed-test ## every benchmark, one after the other (LiteLLM 
 	$(BIN)/python -m benchmarks.stream_log
 	$(BIN)/python -m benchmarks.gateway --quick
 
-reference-models: $(VENV)/.installed-test ## train both reference models again (about half an hour on two free CPU cores)
+reference-models: $(VENV)/.installed-test ## train the three reference models again (at most 90 minutes on two free CPU cores)
 	$(BIN)/python -m cloud_worker.forge reference-models --recipe cpu --out reference_models
 
 clean: ## remove .venv and every cache; the data directory stays

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cloud_worker.engine.models.qwen2 import KVCache, Qwen2, Qwen2Config
+from cloud_worker.engine.models.qwen2 import KVCache, Qwen2
+from cloud_worker.forge.architectures import model_sizes
 from cloud_worker.forge.tokenizer import END
 
 Logits = NDArray[np.float32]
@@ -72,7 +73,7 @@ class OnnxGreedy:
         options.log_severity_level = 3
         graph = str(directory / "model.onnx")
         self.session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self.config = Qwen2Config.from_file(directory)
+        self.config = model_sizes(directory)
         self._outputs = [output.name for output in self.session.get_outputs()]
         self._takes_positions = "position_ids" in {given.name for given in self.session.get_inputs()}
 

@@ -1,156 +1,122 @@
-"""`reference-models` from end to end: tokenizer, corpora, two trainings, export, examination, cards, manifests.
+"""`reference-models` from end to end: tokenizer, rows, labels, three trainings, export, examination, cards, manifests.
 
 Finished stages are found in the work folder and not repeated, so an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.progress import Progress
-from tokenizers import Tokenizer
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge import corpus, decoding, evaluate, export, launch, tokenizer
-from cloud_worker.forge.card import Findings, quantization_note, write_card
-from cloud_worker.forge.curriculum import examination
-from cloud_worker.forge.recipes import VOCABULARY, ModelRecipe, Recipe
-from cloud_worker.forge.train import Job
+from cloud_worker.forge import corpus, finishing, launch, preflight, tokenizer, trunk
+from cloud_worker.forge.distill import labels
+from cloud_worker.forge.recipes import VOCABULARY, ModelRecipe
+from cloud_worker.forge.run import Run, uses_labels
+from cloud_worker.forge.stages import Stage, Tell, quietly, run_stages
+
+__all__ = ["Run", "finish", "make", "make_tokenizer", "single_threaded", "train_tier"]
 
 TOKENIZER_CONVERSATIONS: Final = 40_000
+WORK_PER_SECOND: Final = 4e10
+"""Parameters times tokens that two free cores train in a second: the progress bar's guess, nothing else."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """One call of the forge.
-
-    `per_cell` is the number of exercises per family, grade and language, `answer_tokens` the most that an examined
-    model may say, `agreement_exercises` how many conversations the exported graphs of all `precisions` are compared on.
-    """
-
-    recipe: Recipe
-    out: Path
-    work: Path
-    device: str = "cpu"
-    scale: float = 1.0
-    per_cell: int = 12
-    compile: bool = True
-    answer_tokens: int = evaluate.ANSWER_LIMIT
-    agreement_exercises: int = 120
-    precisions: tuple[str, ...] = export.PRECISIONS
-
-    def scaled(self, model: ModelRecipe) -> ModelRecipe:
-        """The model's recipe with its tokens multiplied by the scale (at least a step of each kind of row)."""
-        return dataclasses.replace(model, tokens=max(2 * corpus.LONG_TOKENS * 10, round(model.tokens * self.scale)))
-
-    @property
-    def tokenizer_file(self) -> Path:
-        """Where the trained tokenizer lies."""
-        return self.work / "tokenizer.json"
-
-    @property
-    def label(self) -> str:
-        """The recipe's name as cards and manifests give it."""
-        return self.recipe.name if self.scale == 1 else f"{self.recipe.name}, steps scaled by {self.scale:g}"
+def make(run: Run, stage: str, console: Console | None = None) -> None:
+    """Do what `stage` names: all, train, finish, or one tier. Raises PreflightError and its kin before any work."""
+    everything = tuple(model.tier for model in run.recipe.models)
+    tiers = () if stage == "finish" else everything if stage in ("all", "train") else (stage,)
+    preflight.check(run, tiers, preflight.Room.at(run.work))
+    stages = [Stage("tokenizer", 20, lambda tell: make_tokenizer(run))]
+    for tier in tiers:
+        stages += tier_stages(run, run.recipe.model(tier))
+    if stage in ("all", "finish"):
+        stages += finishing.stages(run)
+    run_stages(stages, console)
 
 
 def make_tokenizer(run: Run) -> None:
     """Train and save the tokenizer, unless it is there."""
     run.work.mkdir(parents=True, exist_ok=True)
     if not run.tokenizer_file.exists():
-        tokenizer.train(run.recipe.seed, TOKENIZER_CONVERSATIONS, VOCABULARY).save(str(run.tokenizer_file))
+        part = run.tokenizer_file.with_suffix(".part")
+        tokenizer.train(run.recipe.seed, TOKENIZER_CONVERSATIONS, VOCABULARY).save(str(part))
+        part.replace(run.tokenizer_file)
 
 
-def train_tier(run: Run, model: ModelRecipe) -> None:
-    """Make the corpus of one model and train it, unless its log says that it is done."""
-    if (run.work / f"{model.tier}.log.json").exists():
+def tier_stages(run: Run, model: ModelRecipe) -> list[Stage]:
+    """The stages of one model: its rows, its teacher's labels if it needs them, its training."""
+    scaled, tier = run.scaled(model), model.tier
+    size = preflight.parameters(model.config)
+    stages = [Stage(f"{tier} rows", 5 + scaled.tokens / 500_000, partial(make_rows, run, model))]
+    if scaled.lessons and uses_labels(scaled.lessons):
+        teacher = preflight.parameters(run.recipe.model(scaled.lessons.teacher).config)
+        seconds = 5 + teacher * scaled.lessons.taught_tokens / WORK_PER_SECOND
+        stages.append(Stage(f"{tier} labels", seconds, partial(make_labels, run, model)))
+    work = 30 + size * scaled.tokens / WORK_PER_SECOND
+    return [*stages, Stage(f"{tier} training", work, partial(_train, run, model))]
+
+
+def make_rows(run: Run, model: ModelRecipe, tell: Tell = quietly) -> None:
+    """Draw and pack the rows of one training, unless they are there or it is done. No two models see the same rows."""
+    path = run.rows(model.tier)
+    if run.trained(model.tier) or path.exists():
         return
-    rows = run.work / f"{model.tier}.corpus.npz"
-    seed = run.recipe.seed * 10 + (0 if model.tier == "edge" else 1)
-    corpus.build(run.tokenizer_file, seed, run.scaled(model).tokens, run.recipe.workers).save(rows)
-    recipe = run.recipe
-    launch.train_model(Job(run.scaled(model), rows, run.work, recipe.seed, run.device, run.compile, recipe.ranks))
-    rows.unlink()
+    scaled = run.scaled(model)
+    taught = scaled.lessons.taught_tokens if scaled.lessons else 0
+    seed = run.recipe.seed * 10 + [one.tier for one in run.recipe.models].index(model.tier)
+    tokens = max(1, scaled.tokens - taught)
+    corpus.build(run.tokenizer_file, seed, tokens, run.recipe.workers, lambda n, of: tell(n / of, "")).save(path)
 
 
-def train_both(run: Run, arguments: list[str]) -> None:
-    """Edge, then cloud; on a GPU at the same time, the edge model in a second process called with `arguments`."""
-    if not run.device.startswith("cuda"):
-        train_tier(run, run.recipe.edge)
-        train_tier(run, run.recipe.cloud)
+def make_labels(run: Run, model: ModelRecipe, tell: Tell = quietly) -> None:
+    """Have a model's teacher label the rows that all students share, unless its labels are there."""
+    lessons = run.scaled(model).lessons
+    if lessons is None or run.trained(model.tier) or (run.labels(lessons.teacher) / labels.MARKER).exists():
         return
-    command = [sys.executable, "-m", "cloud_worker.forge", *arguments, "--stage", "edge"]
-    beside = subprocess.Popen(command)  # noqa: S603 (our own argument list, no shell)
-    train_tier(run, run.recipe.cloud)
-    if beside.wait():
-        raise subprocess.CalledProcessError(beside.returncode, "edge training")
+    tokens = max(lessons.taught_tokens, lessons.on_policy_tokens)
+    rows = corpus.build(run.tokenizer_file, run.recipe.seed * 10 + 9, tokens, run.recipe.workers)
+    teacher = Qwen2.load(run.work / lessons.teacher, device=run.device)
+    done, whole = [0], sum(part.ids.size for part in rows.shelves)
+
+    def progress(count: int) -> None:
+        done[0] += count
+        tell(done[0] / whole, f"{done[0]:,} tokens")
+
+    one = trunk.compiled() if run.compile else trunk.lean_pass
+    labels.save(run.labels(lessons.teacher), rows, labels.label(teacher, rows, run.device, one, progress))
+
+
+def train_tier(run: Run, model: ModelRecipe, tell: Tell = quietly) -> None:
+    """Rows, labels and training of one model, unless its log says that it is done."""
+    if not run.trained(model.tier):
+        make_rows(run, model)
+        make_labels(run, model)
+        _train(run, model, tell)
+
+
+def _train(run: Run, model: ModelRecipe, tell: Tell) -> None:
+    if run.trained(model.tier):
+        return
+    smooth: list[float] = []
+
+    def report(step: int, steps: int, loss: float) -> None:
+        smooth[:] = [loss if not smooth else 0.95 * smooth[0] + 0.05 * loss]
+        tell(step / steps, f"step {step}/{steps} loss {smooth[0]:.3f}")
+
+    launch.train_model(run.job(model), report)
+    run.rows(model.tier).unlink()
 
 
 def finish(run: Run, console: Console) -> None:
-    """Export, examine and describe both models; the result is complete model directories under `out`."""
-    encoder = tokenizer.load(run.tokenizer_file)
-    _finish_edge(run, encoder, console)
-    _finish_cloud(run, encoder, console)
-
-
-def _finish_edge(run: Run, encoder: Tokenizer, console: Console) -> None:
-    trained = run.work / "edge"
-    model = Qwen2.load(trained)
-    tried: dict[str, tuple[int, evaluate.Agreement]] = {}
-    for precision in run.precisions:
-        tried[precision] = _try_precision(run, model, encoder, precision)
-        console.print(f"edge {precision}: {tried[precision]}")
-    graph = run.work / "onnx" / f"{export.SHIPPED}.onnx"
-    folder = export.assemble("edge", graph, trained / "config.json", run.tokenizer_file, run.out)
-    findings = _examine(run, decoding.OnnxGreedy(folder), encoder, "edge")
-    _describe(run, folder, "edge", model, findings, quantization_note(tried, export.SHIPPED))
-
-
-def _try_precision(run: Run, model: Qwen2, encoder: Tokenizer, precision: str) -> tuple[int, evaluate.Agreement]:
-    """Export the edge model in one precision; the graph's bytes and its agreement with the torch weights."""
-    trained = run.work / "edge"
-    graph = export.export_onnx(trained, run.tokenizer_file, run.work / "onnx", precision)
-    place = run.work / f"assembled-{precision}"
-    folder = export.assemble("edge", graph, trained / "config.json", run.tokenizer_file, place)
-    found = evaluate.agreement(decoding.OnnxGreedy(folder), model, encoder, run.agreement_exercises)
-    return graph.stat().st_size, found
-
-
-def _finish_cloud(run: Run, encoder: Tokenizer, console: Console) -> None:
-    trained = run.work / "cloud"
-    weights, config = trained / "model.safetensors", trained / "config.json"
-    folder = export.assemble("cloud", weights, config, run.tokenizer_file, run.out)
-    model = Qwen2.load(folder)
-    findings = _examine(run, decoding.TorchGreedy(model), encoder, "cloud")
-    note = "Weights are stored in bf16 and were examined in float32 arithmetic."
-    _describe(run, folder, "cloud", model, findings, note)
-
-
-def _examine(run: Run, model: decoding.Greedy, encoder: Tokenizer, tier: str) -> Findings:
-    total = 2 * sum(1 for _ in examination(0, run.per_cell, held_out=False))
-    judge = partial(evaluate.examine, model, encoder, run.per_cell, limit=run.answer_tokens)
-    with Progress(refresh_per_second=1) as bar:
-        task = bar.add_task(f"examining {tier}", total=total)
-        judge = partial(judge, progress=lambda: bar.advance(task))
-        return Findings(known=judge(held_out=False), held_out=judge(held_out=True))
-
-
-def _describe(run: Run, folder: Path, tier: str, model: Qwen2, findings: Findings, notes: str) -> None:
-    parameters = sum(value.numel() for value in model.parameters())
-    log, weights = run.work / f"{tier}.log.json", folder / export.WEIGHTS[tier]
-    write_card(folder, tier, run.label, log, parameters, weights, findings, notes)
-    export.write_model_manifest(folder, tier, run.label)
+    """Export, examine and describe the models; the result is complete model directories under `out`."""
+    run_stages(finishing.stages(run), console)
 
 
 def single_threaded() -> None:
-    """Keep every library of this process and of its children on one thread (see train.py)."""
+    """Keep every library of this process and of its children on one thread (see team.py)."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM"):
         os.environ[name] = "false" if name.startswith("TOKEN") else "1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from tokenizers import Tokenizer
 
 from cloud_worker.engine.models.qwen2 import Qwen2Config
 from cloud_worker.forge import tokenizer
-from cloud_worker.forge.pipeline import Run
-from cloud_worker.forge.recipes import ModelRecipe, Recipe
+from cloud_worker.forge.recipes import Lessons, ModelRecipe, Recipe
+from cloud_worker.forge.run import Run
 
 VOCABULARY = 512
 SHAPE = Qwen2Config(
@@ -36,7 +37,10 @@ def small_recipe(tier: str) -> ModelRecipe:
 
 def small_run(work: Path) -> Run:
     """A whole run, with its tokenizer already in the work folder; the scale keeps the least number of tokens."""
-    recipe = Recipe("small", 7, small_recipe("edge"), small_recipe("cloud"), ranks=1, workers=1)
+    lessons = Lessons("cloud", guided_tokens=4_000, taught_tokens=24_000, on_policy_tokens=8_000)
+    edge = dataclasses.replace(small_recipe("edge"), lessons=lessons)
+    models = (small_recipe("cloud"), edge, small_recipe("draft"))
+    recipe = Recipe("small", 7, models, ranks=1, workers=1)
     run = Run(
         recipe,
         out=work / "out",
@@ -47,6 +51,7 @@ def small_run(work: Path) -> Run:
         answer_tokens=3,
         agreement_exercises=3,
         precisions=("int8",),
+        paper_per_cell=1,
     )
     small_tokenizer().save(str(run.tokenizer_file))
     return run

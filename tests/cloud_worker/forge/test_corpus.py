@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cloud_worker.forge import corpus
 from cloud_worker.forge.curriculum import Role, conversation
@@ -40,35 +42,61 @@ def test_the_marks_cover_what_the_assistant_says_and_its_end() -> None:
 
 def test_the_seed_decides_the_rows(tokenizer_file: Path, rows: corpus.Corpus) -> None:
     again, other = (corpus.build(tokenizer_file, seed, 30_000, 1) for seed in (1, 2))
-    assert np.array_equal(rows.short, again.short) and np.array_equal(rows.long_answer, again.long_answer)
-    assert not np.array_equal(rows.short, other.short)
+    for ours, theirs in zip(rows.shelves, again.shelves, strict=True):
+        assert all(np.array_equal(getattr(ours, name), value) for name, value in vars(theirs).items())
+    assert not np.array_equal(rows.shelves[0].ids, other.shelves[0].ids)
 
 
 def test_the_corpus_has_the_tokens_asked_for(rows: corpus.Corpus) -> None:
-    assert 30_000 <= rows.tokens < 30_000 + corpus.LONG_TOKENS
-    assert rows.short.shape[1] == corpus.SHORT_TOKENS and rows.long.shape[1] == corpus.LONG_TOKENS
+    assert 30_000 <= rows.tokens < 30_000 + corpus.WIDTHS[-1]
+    assert tuple(shelf.width for shelf in rows.shelves) == corpus.WIDTHS
 
 
-def test_padding_is_never_an_answer(rows: corpus.Corpus) -> None:
-    for ids, answer in ((rows.short, rows.short_answer), (rows.long, rows.long_answer)):
-        assert not answer[ids == PAD].any()
-        assert answer.any(axis=1).all()
+def test_padding_is_no_answer_and_no_document(rows: corpus.Corpus) -> None:
+    for shelf in rows.shelves:
+        assert not shelf.answer[shelf.ids == PAD].any()
+        assert ((shelf.document == 0) == (shelf.ids == PAD)).all()
+        assert shelf.answer.any(axis=1).all()
+
+
+def test_a_conversation_is_one_document_but_in_the_widest_rows(tokenizer_file: Path) -> None:
+    short, long = ([5] * 40, [1] * 40), ([6] * 200, [1] * 200)
+    narrow, middle, widest = corpus.pack([short, short, short, short, long, ([7] * 300, [1] * 300)]).shelves
+    assert [list(np.unique(row)) for row in narrow.document] == [[0, 1, 2, 3], [0, 1]]
+    assert middle.document.max() == widest.document.max() == 1
+
+
+def test_a_short_conversation_fills_the_hole_that_a_long_one_left() -> None:
+    narrow, middle, _ = corpus.pack([([6] * 200, [1] * 200), ([5] * 40, [1] * 40), ([5] * 40, [1] * 40)]).shelves
+    assert middle.document.max() == 2 and (middle.ids > 0).sum() == 240 and len(narrow.ids) == 1
+
+
+def test_the_widest_rows_are_one_document() -> None:
+    assert corpus.pack([([7] * 300, [1] * 300)] * 3).shelves[-1].document.max() == 1
 
 
 def test_a_corpus_survives_its_file(tmp_path: Path, rows: corpus.Corpus) -> None:
     rows.save(tmp_path / "rows.npz")
-    read = corpus.Corpus.load(tmp_path / "rows.npz")
-    assert all(np.array_equal(getattr(rows, name), getattr(read, name)) for name in vars(rows))
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.npz"]
+    for ours, theirs in zip(rows.shelves, corpus.Corpus.load(tmp_path / "rows.npz").shelves, strict=True):
+        assert all(np.array_equal(getattr(ours, name), value) for name, value in vars(theirs).items())
 
 
-def test_steps_deal_every_row_once_and_spread_the_long_ones() -> None:
+@given(content=st.binary(max_size=200))
+def test_bytes_from_anywhere_are_no_corpus(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("bytes") / "rows.npz"
+    path.write_bytes(content)
+    with pytest.raises(corpus.CorpusFileError, match="delete it"):
+        corpus.Corpus.load(path)
+
+
+def test_steps_deal_every_row_once_and_spread_the_wide_ones() -> None:
     def empty(count: int, width: int) -> corpus.Rows:
-        return np.zeros((count, width), np.uint16)
+        return corpus.Rows(*[np.zeros((count, width), np.uint16)] * 3)
 
-    short, long = empty(64, corpus.SHORT_TOKENS), empty(6, corpus.LONG_TOKENS)
-    dealt = corpus.deal(corpus.Corpus(short, short, long, long), step_tokens=2048)
-    assert (dealt.short_rows, dealt.long_rows) == (10, 2)
-    assert [first for is_long, first in dealt.order if not is_long] == [0, 10, 20, 30, 40, 50]
-    assert [first for is_long, first in dealt.order if is_long] == [0, 2, 4]
-    places = [place for place, (is_long, _) in enumerate(dealt.order) if is_long]
-    assert places == [1, 4, 7]
+    narrow, middle, widest = corpus.WIDTHS
+    dealt = corpus.deal(corpus.Corpus((empty(96, narrow), empty(0, middle), empty(6, widest))), step_tokens=2048)
+    assert dealt.rows == (16, 8, 2)
+    assert [first for shelf, first in dealt.order if shelf == 0] == [0, 16, 32, 48, 64, 80]
+    assert [first for shelf, first in dealt.order if shelf == 2] == [0, 2, 4]
+    assert [place for place, (shelf, _) in enumerate(dealt.order) if shelf == 2] == [1, 4, 7]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cloud_worker.forge.__main__ import asked, parser
+from cloud_worker.forge.__main__ import REFUSED, asked, main, make, parser
+from tests.factories.forge import small_run
 
 
-def test_the_defaults_are_the_committed_pair_on_a_cpu() -> None:
+def test_the_defaults_are_the_committed_models_on_a_cpu() -> None:
     run = asked(parser().parse_args(["reference-models"]))
     assert (run.recipe.name, run.device, run.scale, run.compile) == ("cpu", "cpu", 1.0, True)
     assert (run.out, run.work) == (Path("reference_models"), Path("build/forge-cpu"))
@@ -29,3 +30,16 @@ def test_what_it_does_not_know_is_refused(flags: str, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         parser().parse_args(flags.split())
     assert "usage:" in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_succeed_says_so_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = small_run(tmp_path)
+    run.tokenizer_file.write_bytes(b"{}")
+    assert make(run, "all") == REFUSED
+    said = capsys.readouterr().err
+    assert said.startswith("TokenizerFileError: ") and said.count("\n") == 1
+
+
+def test_an_ablation_without_a_teacher_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ablate", "--work", str(tmp_path)]) == REFUSED
+    assert "train it first" in capsys.readouterr().err

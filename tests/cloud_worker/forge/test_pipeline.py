@@ -14,16 +14,14 @@ from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.wire.manifest import load_manifest
 from tests.factories.forge import small_run
 
-TIERS = {"edge": "model.onnx", "cloud": "model.safetensors"}
+TIERS = {"cloud": "model.safetensors", "edge": "model.onnx", "draft": "model.safetensors"}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Run:
     """A finished run."""
     run = small_run(tmp_path_factory.mktemp("forge"))
-    pipeline.make_tokenizer(run)
-    pipeline.train_both(run, [])
-    pipeline.finish(run, Console(quiet=True))
+    pipeline.make(run, "all", Console(quiet=True))
     return run
 
 
@@ -31,21 +29,31 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Run:
 def test_a_model_directory_is_complete_and_verifies(run: pipeline.Run, tier: str) -> None:
     manifest = load_manifest(run.out / tier, verify=True)
     assert (manifest.name, manifest.tier, manifest.eos_ids) == (f"edgewise-reference-{tier}", tier, (1,))
-    assert set(manifest.files) == {TIERS[tier], "config.json", "tokenizer.json", "chat_template.jinja"}
+    assert set(manifest.files) == {TIERS[tier], "config.json", "tokenizer.json", "chat_template.jinja", "findings.json"}
     assert "## By family" in (run.out / tier / "CARD.md").read_text(encoding="utf-8")
 
 
 def test_the_tiers_share_tokenizer_and_template(run: pipeline.Run) -> None:
-    edge, cloud = (ChatTokenizer.load(run.out / tier) for tier in TIERS)
-    assert (edge.digest, edge.template_digest) == (cloud.digest, cloud.template_digest)
+    loaded = [ChatTokenizer.load(run.out / tier) for tier in TIERS]
+    assert len({(one.digest, one.template_digest) for one in loaded}) == 1
 
 
 @pytest.mark.parametrize("tier", TIERS)
-def test_training_lowers_the_loss_and_draws_it(run: pipeline.Run, tier: str) -> None:
-    losses = json.loads((run.work / f"{tier}.log.json").read_text())["losses"]
+def test_a_training_draws_its_loss_and_its_accuracy(run: pipeline.Run, tier: str) -> None:
+    for name in ("loss", "accuracy"):
+        assert (run.work / f"{tier}.{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_training_lowers_the_loss(run: pipeline.Run) -> None:
+    losses = json.loads((run.work / "cloud.log.json").read_text())["losses"]
     assert len(losses) > 5
     assert losses[-1] < losses[0] - 0.5
-    assert (run.work / f"{tier}.loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_student_has_all_its_lessons(run: pipeline.Run) -> None:
+    parts = json.loads((run.work / "edge.log.json").read_text())["parts"]
+    assert list(parts) == ["guided", "plain", "taught", "on_policy"] and min(parts.values()) >= 1
+    assert "taught by" in (run.out / "edge" / "CARD.md").read_text(encoding="utf-8").lower()
 
 
 def test_the_exported_graph_decodes_as_the_trained_weights(run: pipeline.Run) -> None:
@@ -58,5 +66,5 @@ def test_the_exported_graph_decodes_as_the_trained_weights(run: pipeline.Run) ->
 def test_a_finished_training_is_not_repeated(run: pipeline.Run) -> None:
     logs = [run.work / f"{tier}.log.json" for tier in TIERS]
     before = [log.stat().st_mtime_ns for log in logs]
-    pipeline.train_both(run, [])
+    pipeline.make(run, "train", Console(quiet=True))
     assert [log.stat().st_mtime_ns for log in logs] == before

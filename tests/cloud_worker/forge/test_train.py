@@ -1,8 +1,11 @@
-"""Training: the schedule, the loss, and that an interrupted run ends where an undisturbed one does."""
+"""Training: interrupted, it ends where an undisturbed run does, with and without lessons, alone or with two ranks."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import signal
 from itertools import count
 from pathlib import Path
 
@@ -10,28 +13,44 @@ import pytest
 import torch
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge import corpus
-from cloud_worker.forge.train import FLOOR, CheckpointError, Job, Trainer, initialise, loss_of, rate
+from cloud_worker.forge import corpus, launch
+from cloud_worker.forge.checkpoint import ForeignCheckpointError
+from cloud_worker.forge.distill import labels
+from cloud_worker.forge.optimise import initialise
+from cloud_worker.forge.recipes import Lessons
+from cloud_worker.forge.team import Team
+from cloud_worker.forge.train import Job, Trainer, TrainingStoppedError, pupil_of
 from tests.factories.forge import SHAPE, small_recipe, small_tokenizer
+
+TEACHER = dataclasses.replace(SHAPE, hidden_size=128, num_attention_heads=2, num_hidden_layers=2)
+LESSONS = Lessons("cloud", guided_tokens=4_000, taught_tokens=8_000, on_policy_tokens=4_000)
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("rows")
-    small_tokenizer().save(str(folder / "tokenizer.json"))
-    corpus.build(folder / "tokenizer.json", seed=1, tokens=16_000, processes=1).save(folder / "rows.npz")
-    return folder / "rows.npz"
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows, a teacher's directory and its labels."""
+    place = tmp_path_factory.mktemp("rows")
+    small_tokenizer().save(str(place / "tokenizer.json"))
+    rows = corpus.build(place / "tokenizer.json", seed=1, tokens=16_000, processes=1)
+    rows.save(place / "rows.npz")
+    teacher = Qwen2(TEACHER)
+    initialise(teacher, 5)
+    (place / "cloud").mkdir()
+    teacher.save(place / "cloud")
+    labels.save(place / "labels", rows, labels.label(teacher, rows))
+    return place
 
 
-def job(rows: Path, out: Path, seed: int = 7) -> Job:
+def job(folder: Path, out: Path, seed: int = 7, taught: bool = False, ranks: int = 1) -> Job:
     out.mkdir(exist_ok=True)
-    recipe = small_recipe("edge")
-    return Job(recipe, rows, out, seed, device="cpu", compile=False, checkpoint_every=2)
+    recipe = dataclasses.replace(small_recipe("edge"), tokens=24_000, lessons=LESSONS if taught else None)
+    plain = Job(recipe, folder / "rows.npz", out, seed, "cpu", False, ranks, checkpoint_every=3)
+    return dataclasses.replace(plain, labelled=folder / "labels", teacher=folder / "cloud") if taught else plain
 
 
 def trainer(given: Job) -> Trainer:
-    ticks = count()
-    return Trainer(given, clock=lambda: float(next(ticks)))
+    ticks, pupil = count(), pupil_of(given)
+    return Trainer(given, pupil, Team.of(1, pupil), clock=lambda: float(next(ticks)))
 
 
 class InterruptedRunError(Exception):
@@ -47,59 +66,75 @@ def silently(step: int, steps: int, loss: float) -> None:
     assert 1 <= step <= steps and loss > 0
 
 
-def test_the_rate_warms_up_stays_and_falls() -> None:
-    rates = [rate(step, 100) for step in range(100)]
-    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
-    assert set(rates[4:30]) == {1.0}
-    assert rates[30:] == sorted(rates[30:], reverse=True)
-    assert min(rates) >= FLOOR
-
-
-def test_an_interrupted_run_ends_where_an_undisturbed_one_does(rows: Path, tmp_path: Path) -> None:
-    whole = trainer(job(rows, tmp_path / "whole"))
+@pytest.mark.parametrize("taught", [False, True])
+def test_an_interrupted_run_ends_where_an_undisturbed_one_does(folder: Path, tmp_path: Path, taught: bool) -> None:
+    whole = trainer(job(folder, tmp_path / "whole", taught=taught))
     whole.run(silently)
     with pytest.raises(InterruptedRunError):
-        trainer(job(rows, tmp_path / "cut")).run(interrupt_at)
-    resumed = trainer(job(rows, tmp_path / "cut"))
+        trainer(job(folder, tmp_path / "cut", taught=taught)).run(interrupt_at)
+    resumed = trainer(job(folder, tmp_path / "cut", taught=taught))
     resumed.run(silently)
     assert resumed.losses == whole.losses and len(whole.losses) == whole.steps
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, resumed.model.state_dict()[name]), name
+    for name, value in whole.pupil.state_dict().items():
+        assert torch.equal(value, resumed.pupil.state_dict()[name]), name
 
 
-def test_a_finished_run_leaves_weights_and_log_but_no_checkpoint(rows: Path, tmp_path: Path) -> None:
-    done = trainer(job(rows, tmp_path))
-    done.run(silently)
-    done.finish()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["edge", "edge.log.json"]
+def test_the_parts_follow_each_other(folder: Path, tmp_path: Path) -> None:
+    made = trainer(job(folder, tmp_path, taught=True))
+    assert [part.name for part in made.parts] == ["guided", "plain", "taught", "on_policy"]
+    assert [name for name, _ in made.pupil.bridge.named_parameters()] == ["0.weight"]
+    assert 22_000 < made.tokens < 26_000
+
+
+def test_a_request_to_stop_leaves_a_checkpoint(folder: Path, tmp_path: Path) -> None:
+    given = job(folder, tmp_path)
+
+    def stop(step: int, _steps: int, _loss: float) -> None:
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(TrainingStoppedError, match="step 3"):
+        launch.train_model(given, stop)
+    assert given.checkpoint.exists() and not given.log.exists()
+    assert signal.getsignal(signal.SIGTERM) is before
+    launch.train_model(given, silently)
+    assert given.log.exists() and not given.checkpoint.exists()
+
+
+@pytest.mark.soak
+def test_two_ranks_end_alike_however_often_they_are_stopped(folder: Path, tmp_path: Path) -> None:
+    def once(name: str, stop_first: bool) -> bytes:
+        given = dataclasses.replace(job(folder, tmp_path / name, ranks=2), checkpoint_every=4)
+        if stop_first:
+            with pytest.raises(TrainingStoppedError):
+                launch.train_model(given, lambda step, steps, loss: os.kill(os.getpid(), signal.SIGINT))
+        launch.train_model(given, lambda step, steps, loss: None)
+        return (tmp_path / name / "edge" / "model.safetensors").read_bytes()
+
+    assert once("whole", False) == once("cut", True)
+
+
+@pytest.mark.soak
+def test_two_ranks_learn_from_all_rows(folder: Path, tmp_path: Path) -> None:
+    given = job(folder, tmp_path, ranks=2)
+    launch.train_model(given, lambda step, steps, loss: None)
+    losses = json.loads(given.log.read_text())["losses"]
+    assert losses[-1] < losses[0] - 0.3
+
+
+def test_a_finished_run_leaves_weights_log_and_plots_but_no_checkpoint(folder: Path, tmp_path: Path) -> None:
+    given = dataclasses.replace(job(folder, tmp_path), tokenizer=folder / "tokenizer.json", paper_per_cell=1)
+    launch.train_model(given, silently)
+    expected = ["edge", "edge.accuracy.png", "edge.log.json", "edge.loss.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == expected
     assert Qwen2.load(tmp_path / "edge").config == SHAPE
+    log = json.loads(given.log.read_text())
+    assert log["accuracies"][-1]["step"] == log["steps"] and len(log["accuracies"][-1]["by_grade"]) == 4
 
 
-def test_a_checkpoint_of_another_run_is_refused(rows: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_run_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InterruptedRunError):
-        trainer(job(rows, tmp_path)).run(interrupt_at)
-    with pytest.raises(CheckpointError, match="delete it"):
-        trainer(job(rows, tmp_path, seed=8)).run(silently)
-
-
-def test_the_seed_decides_the_first_weights() -> None:
-    models = [Qwen2(SHAPE) for _ in range(3)]
-    for model, seed in zip(models, (1, 1, 2), strict=True):
-        initialise(model, seed)
-    first, same, other = (model.model.embed_tokens.weight for model in models)
-    assert torch.equal(first, same) and not torch.equal(first, other)
-
-
-def test_the_loss_counts_answers_and_chosen_prompt_tokens_only() -> None:
-    torch.manual_seed(0)
-    model = Qwen2(dataclasses.replace(SHAPE, num_hidden_layers=1))
-    ids, none = torch.tensor([[5, 6, 7, 8, 0]]), torch.zeros(1, 5)
-    answer = torch.tensor([[0, 0, 0, 1, 0]])
-    alone = loss_of(model, ids, answer, none)
-    logits = model(ids[:, :-1], torch.arange(4)[None])
-    expected = torch.nn.functional.cross_entropy(logits[0, 2:3], ids[0, 3:4])
-    assert torch.allclose(alone, expected)
-    everything = loss_of(model, ids, answer, torch.ones(1, 5))
-    assert not torch.allclose(alone, everything)
-    longer_ids, longer_answer = (torch.nn.functional.pad(part, (0, 3)) for part in (ids, answer))
-    assert torch.allclose(everything, loss_of(model, longer_ids, longer_answer, torch.ones(1, 8)))
+        trainer(job(folder, tmp_path)).run(interrupt_at)
+    with pytest.raises(ForeignCheckpointError, match="delete it"):
+        trainer(job(folder, tmp_path, seed=8)).run(silently)

@@ -1,0 +1,86 @@
+"""`python -m cloud_worker.forge ablate`: train short students of a finished teacher and write the table."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from cloud_worker.engine.models.qwen2 import Qwen2
+from cloud_worker.forge import corpus, trunk
+from cloud_worker.forge.distill import labels
+from cloud_worker.forge.distill.ablation import VARIANTS, Bench, Outcome, ablate, table
+from cloud_worker.forge.recipes import RECIPES
+from cloud_worker.forge.train import Job
+
+SEED: Final = 31
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    command.add_argument("--recipe", choices=sorted(RECIPES), default="cpu", help="whose shapes and rates")
+    command.add_argument("--work", type=Path, default=None, help="work folder with the trained teacher")
+    command.add_argument("--student", default="edge", help="tier of the student; its teacher is the recipe's")
+    command.add_argument("--tokens", type=int, default=1_000_000, help="tokens of each student")
+    command.add_argument("--paper", type=int, default=6, help="development exercises a family, grade and language")
+    command.add_argument("--variants", default="", help="names separated by semicolons; all when left out")
+    command.add_argument("--ranks", type=int, default=None, help="processes of one training (default: the recipe's)")
+    command.add_argument("--no-compile", action="store_true", help="do not use torch.compile")
+    command.add_argument("--out", type=Path, default=None, help="the table's file (default WORK/ablation/table.md)")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Train the students that are not there yet, and write the table; returns the exit status."""
+    work = given.work or Path("build") / f"forge-{given.recipe}"
+    recipe = RECIPES[given.recipe].model(given.student)
+    teacher = recipe.lessons.teacher if recipe.lessons else "cloud"
+    if not (work / teacher / "model.safetensors").exists():
+        print(
+            f"{work / teacher}: expected a trained {teacher} model; train it first, or name its --work", file=sys.stderr
+        )
+        return 2
+    folder = work / "ablation"
+    label_seconds = _prepare(folder, work, teacher, given.tokens)
+    names = {name.strip() for name in given.variants.split(";") if name.strip()}
+    chosen = tuple(one for one in VARIANTS if not names or one.name in names or one.name == "plain")
+    job = Job(
+        dataclasses.replace(recipe, lessons=None),
+        folder / "rows.npz",
+        folder,
+        SEED,
+        "cpu",
+        not given.no_compile,
+        given.ranks or RECIPES[given.recipe].ranks,
+        checkpoint_every=10**9,
+        labelled=folder / "labels",
+        teacher=work / teacher,
+        tokenizer=work / "tokenizer.json",
+        paper_per_cell=given.paper,
+    )
+    outcomes = ablate(Bench(job, teacher), chosen, given.tokens, _say)
+    text = table(outcomes, label_seconds, {"student": given.student, "teacher": teacher, "seed": SEED})
+    (given.out or folder / "table.md").write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+def _say(outcome: Outcome) -> None:
+    print(f"{outcome.variant}, {outcome.budget}: {outcome.by_grade}, {outcome.seconds:.0f} s", file=sys.stderr)
+
+
+def _prepare(folder: Path, work: Path, teacher: str, tokens: int) -> float:
+    """Make rows and labels unless they are there; returns the seconds that the labels took."""
+    folder.mkdir(parents=True, exist_ok=True)
+    timed = folder / "label_seconds"
+    if not timed.exists():
+        corpus.build(work / "tokenizer.json", SEED, tokens, 1).save(folder / "rows.npz")
+        rows = corpus.build(work / "tokenizer.json", SEED + 1, tokens, 1)
+        started = time.monotonic()
+        found = labels.label(Qwen2.load(work / teacher), rows, one=trunk.lean_pass)
+        timed_text = f"{time.monotonic() - started:.1f}"
+        labels.save(folder / "labels", rows, found)
+        timed.write_text(timed_text, encoding="utf-8")
+    return float(timed.read_text(encoding="utf-8"))

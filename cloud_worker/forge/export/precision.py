@@ -1,0 +1,67 @@
+"""Precisions by name: fp32, int8, int4 and every method of the quantization registry; one graph from one of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from cloud_worker.forge.architectures import ModelSizes, model_sizes
+from cloud_worker.forge.export.builder import build
+from cloud_worker.forge.export.checkpoint import check_tensors, read_checkpoint, weight_files
+from cloud_worker.forge.export.graphs import graph_files
+from cloud_worker.forge.export.options import BuilderOptions
+from cloud_worker.forge.export.source import undivided
+
+PRECISIONS: Final = ("int8", "int4", "fp32")
+SHIPPED: Final = "int4"
+
+
+NARROW: Final = 512
+"""Below this hidden size int4 and int8 take blocks of 32 (a small model feels each rounding, and its speed does not
+depend on the block), above it blocks of 64, which decode faster."""
+
+
+def method_name(precision: str, sizes: ModelSizes) -> str:
+    """The registry's method for a precision: int8 and int4 take the recommended block that divides the model."""
+    if precision not in ("int8", "int4"):
+        return precision
+    preferred = (32, 64) if sizes.hidden_size < NARROW else (64, 128, 32)
+    block = next((block for block in preferred if not undivided(sizes, block)), preferred[0])
+    return f"{precision}-block{block}" + ("-attention8" if precision == "int4" else "")
+
+
+def float_graph(trained: Path, tokenizer_file: Path, out: Path) -> Path:
+    """out/fp32.onnx, logits of the last row; built unless one newer than the weights is there. Raises ExportError."""
+    target = out / "fp32.onnx"
+    newest = max(path.stat().st_mtime_ns for path in weight_files(trained))
+    if not target.exists() or target.stat().st_mtime_ns < newest:
+        apart = out / "work" / "float"
+        made = build(trained, tokenizer_file, out / "work", BuilderOptions(), apart / target.name)
+        for piece in reversed(graph_files(made)):  # the graph last: where it lies, it is whole
+            piece.replace(out / piece.name)
+        shutil.rmtree(apart)
+    return target
+
+
+def export_onnx(trained: Path, tokenizer_file: Path, out: Path, precision: str) -> Path:
+    """Build out/PRECISION.onnx (logits of the last row only) from a Hugging Face directory of Llama, Qwen2 or Qwen3.
+
+    Raises ConfigJsonError, CheckpointFileError, CombinationRefusedError (a shape or settings that cannot be),
+    ExportError.
+    """
+    from cloud_worker.forge.quantize.methods.base import FloatModel
+    from cloud_worker.forge.quantize.methods.registry import method
+
+    sizes = model_sizes(trained)
+    chosen = method(method_name(precision, sizes))
+    chosen.check(sizes)
+    check_tensors(read_checkpoint(trained), sizes, trained)
+    graph = float_graph(trained, tokenizer_file, out)
+    if precision == "fp32":
+        return graph
+    model = FloatModel(trained, tokenizer_file, graph, sizes, out / "work")
+    try:
+        return chosen.quantize(model, None, out / f"{precision}.onnx")
+    finally:
+        shutil.rmtree(model.work, ignore_errors=True)

@@ -1,0 +1,99 @@
+"""The last stages of a run: export, one examination for the whole family, cards, findings and manifests."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from tokenizers import Tokenizer
+
+from cloud_worker.engine.models.qwen2 import Qwen2
+from cloud_worker.forge import card, decoding, evaluate, export, tokenizer
+from cloud_worker.forge.card.command import store
+from cloud_worker.forge.evaluate.onnx_rows import OnnxRows
+from cloud_worker.forge.evaluate.torch_batch import BatchGreedy
+from cloud_worker.forge.run import Run
+from cloud_worker.forge.stages import Stage, Tell, quietly
+from edgewise.wire.findings import Table
+from edgewise.wire.manifest import load_manifest, sha256_file
+
+EDGE: Final = "edge"
+
+
+def stages(run: Run) -> list[Stage]:
+    """The graphs of the edge model, then the directories and the examination of every model."""
+    exports = [Stage(f"export {one}", 25, partial(_export, run, one)) for one in run.precisions]
+    return [*exports, Stage("examination", 500, partial(examine, run))]
+
+
+def _export(run: Run, precision: str, _tell: Tell) -> None:
+    """One graph of the edge model, unless a graph of these very weights is there."""
+    graph, weights = _graph(run, precision), run.work / EDGE / "model.safetensors"
+    if not graph.exists() or graph.stat().st_mtime_ns < weights.stat().st_mtime_ns:
+        export.export_onnx(run.work / EDGE, run.tokenizer_file, graph.parent, precision)
+
+
+def _graph(run: Run, precision: str) -> Path:
+    return run.work / "onnx" / f"{precision}.onnx"
+
+
+def examine(run: Run, tell: Tell = quietly) -> None:
+    """Assemble every model's directory under `out`, have all sit one examination, and write what was found."""
+    encoder = tokenizer.load(run.tokenizer_file)
+    candidates = [_candidate(run, model.tier, encoder) for model in run.recipe.models]
+    examination = card.Examination.drawn(encoder, run.per_cell, run.answer_tokens)
+    done = [0]
+
+    def advance(count: int) -> None:
+        done[0] += count
+        tell(min(1.0, done[0] / sitting.total), f"{done[0]:,} of {sitting.total:,} answers")
+
+    sitting = card.Sitting(examination, candidates, advance)
+    for tier, findings in sitting.run().items():
+        export.write_model_manifest(run.out / tier, tier, run.label)
+        store(run.out / tier, load_manifest(run.out / tier), findings)
+
+
+def _candidate(run: Run, tier: str, encoder: Tokenizer) -> card.Candidate:
+    """What sits the examination: the decoder of the finished directory, and the facts of the training."""
+    trained, weights = run.work / tier, export.WEIGHTS[tier]
+    source = _graph(run, export.SHIPPED) if weights.endswith(".onnx") else trained / weights
+    folder = export.assemble(tier, source, trained / "config.json", run.tokenizer_file, run.out)
+    model = Qwen2.load(trained)
+    graph = weights.endswith(".onnx")
+    decoder = OnnxRows(folder, tokenizer.END) if graph else BatchGreedy(model, tokenizer.END)
+    tables = (_precisions(run, model, encoder),) if graph else ()
+    parameters, lessons = sum(value.numel() for value in model.parameters()), run.recipe.model(tier).lessons
+    made = card.making(run.work / f"{tier}.log.json", run.label, parameters, lessons.teacher if lessons else "")
+    runtime, name = card.RUNTIMES[export.FORMATS[tier]], f"edgewise-reference-{tier}"
+    parent = _full_precision(run) if graph else None
+    return card.Candidate(name, tier, folder, weights, runtime, decoder, made, parent, tables)
+
+
+def _full_precision(run: Run) -> card.Parent | None:
+    """The full-precision graph that the shipped one was quantized from; gates and card judge the one by the other."""
+    if "fp32" not in run.precisions:
+        return None
+    graph = _graph(run, "fp32")
+    place, config = run.work / "assembled-fp32", run.work / EDGE / "config.json"
+    folder = export.assemble(EDGE, graph, config, run.tokenizer_file, place)
+    return card.Parent("the full-precision graph", OnnxRows(folder, tokenizer.END), sha256_file(graph))
+
+
+def _precisions(run: Run, model: Qwen2, encoder: Tokenizer) -> Table:
+    """Size and agreement with the torch weights for each precision tried."""
+    text = (
+        "ONNX by the onnxruntime-genai model builder, rounded by onnxruntime.quantization, logits of the last row only. "
+        f"Agreement with the bf16 torch weights on reference answers, fed token by token. Shipped: {export.SHIPPED}, in "
+        "which attention and head keep 8 bits."
+    )
+    rows = []
+    for precision in run.precisions:
+        graph = _graph(run, precision)
+        place = run.work / f"assembled-{precision}"
+        folder = export.assemble(EDGE, graph, run.work / EDGE / "config.json", run.tokenizer_file, place)
+        found = evaluate.agreement(decoding.OnnxGreedy(folder), model, encoder, run.agreement_exercises)
+        size = f"{graph.stat().st_size:,}"
+        rows.append((precision, size, f"{found.argmax:.4f}", f"{found.largest_gap:.3f}", f"{found.rows:,}"))
+    return card.table("Export", text, ("precision", "bytes", "argmax agreement", "largest logit gap", "rows"), rows)

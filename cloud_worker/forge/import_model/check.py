@@ -1,0 +1,153 @@
+"""Everything that can be wrong with a model from outside, found before the work begins; else it is a Candidate."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cloud_worker.forge.architectures import CONFIG_FILE, ConfigJsonError, ModelSizes, read_config
+from cloud_worker.forge.export import ModelSource, TokenizerMissingError, read_source
+from cloud_worker.forge.export.room import Free, check_room, disk_free, memory_free
+from cloud_worker.forge.import_model.template import checked_tokenizer, filled_template, unended
+from edgewise.generation.tokenizer import ChatTokenizer
+from edgewise.wire.manifest import TOKENIZER_FILE
+
+CONTEXT_TOKENS: Final = 4096
+CLASSES: Final = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+_PLAIN_ROTARY: Final = ("default", None)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A checked model: where it is, its config, its template and tokenizer as our runtimes take them.
+
+    `digest` names the directory's state: config, tokenizer and every tensor's place, with sizes and times of files.
+    `cloud_fault` says why our cloud engine cannot run it yet; empty when it can.
+    """
+
+    source: ModelSource
+    config: dict[str, Any]
+    template: str
+    tokenizer: ChatTokenizer
+    context_tokens: int
+    digest: str
+    cloud_fault: str
+    warnings: tuple[str, ...]
+
+    @property
+    def sizes(self) -> ModelSizes:
+        """The sizes of config.json."""
+        return self.source.sizes
+
+    @property
+    def tokenizer_file(self) -> Path:
+        """The user's tokenizer.json."""
+        return self.source.directory / TOKENIZER_FILE
+
+
+def check(
+    directory: Path,
+    precision: str,
+    out: Path,
+    context_tokens: int = CONTEXT_TOKENS,
+    disk: Free = disk_free,
+    memory: Free = memory_free,
+) -> Candidate:
+    """Look at everything but the values of the weights.
+
+    Raises ConfigJsonError, CheckpointFileError, TokenizerMissingError, ConfigError (a tokenizer that cannot be
+    streamed), CombinationRefusedError (a shape that the precision cannot divide), NotEnoughRoomError.
+    """
+    raw = read_config(directory)
+    _check_class(raw, directory)
+    source = read_source(directory)
+    _check_precision(precision, source.sizes)
+    template = filled_template(directory, source.speech.template)
+    file = (directory / TOKENIZER_FILE).read_bytes()
+    tokenizer = checked_tokenizer(directory, file, template, source.speech.eos_ids)
+    _check_vocabulary(tokenizer, source)
+    check_room(source.sizes.parameters, out, disk, memory)
+    warning = unended(file, template, source.speech.eos_ids)
+    return Candidate(
+        source=source,
+        config=_explicit(raw, source.sizes),
+        template=template,
+        tokenizer=tokenizer,
+        context_tokens=min(context_tokens, source.sizes.max_position_embeddings),
+        digest=_digest(source, raw, template),
+        cloud_fault=cloud_fault(raw, source.sizes),
+        warnings=(warning,) if warning else (),
+    )
+
+
+def cloud_fault(raw: dict[str, Any], sizes: ModelSizes) -> str:
+    """Why cloud_worker/engine cannot run a model of this config; empty when it can."""
+    rotary = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
+    kind = rotary.get("rope_type", rotary.get("type")) if isinstance(rotary, dict) else "unknown"
+    if sizes.model_type != "qwen2":
+        return f"the cloud engine runs qwen2, not yet {sizes.model_type}"
+    if kind not in _PLAIN_ROTARY:
+        return f"the cloud engine does not scale rotary positions ({str(kind)[:20]})"
+    if not sizes.attention_bias or sizes.head_dim * sizes.num_attention_heads != sizes.hidden_size:
+        return "the cloud engine wants biases on q, k and v, and heads that share the hidden size"
+    return "the cloud engine has no sliding window" if raw.get("use_sliding_window") else ""
+
+
+def _check_class(raw: dict[str, Any], directory: Path) -> None:
+    """Only the plain causal models: not a classifier on the same body, nothing quantized, no other activation."""
+    wanted = CLASSES.get(str(raw.get("model_type")), "")
+    named = raw.get("architectures")
+    faults = {
+        f"architectures is {json.dumps(named)[:60]}": bool(wanted) and named != [wanted],
+        f"hidden_act is {str(raw.get('hidden_act'))[:20]}": raw.get("hidden_act") not in ("silu", "swish"),
+        "the weights are quantized already (quantization_config)": raw.get("quantization_config") is not None,
+        "the MLP has biases (mlp_bias)": bool(raw.get("mlp_bias")),
+    }
+    for fault in (said for said, holds in faults.items() if holds):
+        raise ConfigJsonError(
+            f"Such a model cannot be taken: {fault}",
+            where=str(directory / CONFIG_FILE),
+            expected=f"{wanted or 'a causal language model'} with SiLU and plain float weights",
+            remedy="fetch the model's float version",
+        )
+
+
+def _check_precision(precision: str, sizes: ModelSizes) -> None:
+    from cloud_worker.forge.export.precision import method_name
+    from cloud_worker.forge.quantize.methods.registry import method
+
+    method(method_name(precision, sizes)).check(sizes)
+
+
+def _check_vocabulary(tokenizer: ChatTokenizer, source: ModelSource) -> None:
+    """The highest id counts, not the number of tokens: ids may have holes."""
+    if tokenizer.vocab_size > source.sizes.vocab_size:
+        raise TokenizerMissingError(
+            f"The tokenizer gives ids up to {tokenizer.vocab_size - 1}, the model has {source.sizes.vocab_size} rows",
+            where=str(source.directory / TOKENIZER_FILE),
+            expected="ids within vocab_size of config.json",
+            remedy="fetch the tokenizer files that belong to the model",
+        )
+
+
+def _explicit(raw: dict[str, Any], sizes: ModelSizes) -> dict[str, Any]:
+    """config.json with what it leaves to defaults written out, for readers whose defaults differ."""
+    return raw | {
+        "head_dim": sizes.head_dim,
+        "num_key_value_heads": sizes.num_key_value_heads,
+        "tie_word_embeddings": sizes.tie_word_embeddings,
+    }
+
+
+def _digest(source: ModelSource, raw: dict[str, Any], template: str) -> str:
+    digest = hashlib.sha256(json.dumps([raw, template], sort_keys=True).encode())
+    digest.update((source.directory / TOKENIZER_FILE).read_bytes())
+    for name, tensor in sorted(source.tensors.items()):
+        digest.update(f"{name} {tensor.file.name} {tensor.dtype} {tensor.shape} {tensor.begin}\n".encode())
+    for file in sorted({tensor.file for tensor in source.tensors.values()}):
+        state = file.stat()
+        digest.update(f"{file.name} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,58 @@
+"""Ablation: students differ in their lessons only, at equal tokens and at equal time, and the table says so."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from cloud_worker.engine.models.qwen2 import Qwen2
+from cloud_worker.forge import corpus
+from cloud_worker.forge.distill import labels
+from cloud_worker.forge.distill.ablation import VARIANTS, Bench, Outcome, Variant, ablate, table
+from cloud_worker.forge.optimise import initialise
+from cloud_worker.forge.train import Job
+from tests.factories.forge import SHAPE, small_recipe, small_tokenizer
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    place = tmp_path_factory.mktemp("ablation")
+    small_tokenizer().save(str(place / "tokenizer.json"))
+    rows = corpus.build(place / "tokenizer.json", 1, 9_000, 1)
+    rows.save(place / "rows.npz")
+    teacher = Qwen2(SHAPE)
+    initialise(teacher, 2)
+    (place / "cloud").mkdir()
+    teacher.save(place / "cloud")
+    labels.save(place / "labels", rows, labels.label(teacher, rows))
+    recipe = dataclasses.replace(small_recipe("edge"), step_tokens=1024)
+    plain = Job(
+        recipe, place / "rows.npz", place, 1, "cpu", False, tokenizer=place / "tokenizer.json", paper_per_cell=1
+    )
+    return Bench(dataclasses.replace(plain, labelled=place / "labels", teacher=place / "cloud"), "cloud")
+
+
+def test_every_variant_trains_and_is_not_trained_twice(bench: Bench) -> None:
+    chosen = (VARIANTS[0], Variant("everything", guided=0.2, taught=0.3, on_policy=0.2))
+    found = ablate(bench, chosen, 9_000)
+    assert [(one.variant, one.budget) for one in found] == [
+        ("plain", "equal tokens"), ("everything", "equal tokens"), ("everything", "equal time")
+    ]  # fmt: skip
+    assert found[0].tokens == pytest.approx(found[1].tokens, rel=0.25)
+    assert ablate(bench, chosen, 9_000) == found
+
+
+def test_only_the_plain_variant_has_no_lessons() -> None:
+    assert [one.name for one in VARIANTS if one.lessons("cloud", 1000) is None] == ["plain"]
+    assert len({one.name for one in VARIANTS}) == len(VARIANTS)
+
+
+def test_the_table_compares_with_the_plain_student() -> None:
+    rows = [
+        Outcome("plain", "equal tokens", 1000, 10.0, (80.0, 60.0, 40.0, 20.0)),
+        Outcome("soft", "equal tokens", 1000, 11.0, (90.0, 60.0, 40.0, 20.0)),
+    ]
+    text = table(rows, 5, {"seed": 31})
+    assert "| soft | equal tokens | 1,000 | 11 | 90.0 | 60.0 | 40.0 | 20.0 | 52.5 | +2.5 |" in text
+    assert "seed 31" in text and "5 s" in text

@@ -1,0 +1,92 @@
+"""What is said before the work starts: shapes, rooms, teachers, tokenizers, checkpoints, compilers."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from cloud_worker.engine.models.qwen2 import Qwen2Config
+from cloud_worker.forge import checkpoint, preflight
+from cloud_worker.forge.checkpoint import DamagedCheckpointError, ForeignCheckpointError
+from cloud_worker.forge.preflight import CompilerMissingError, Room, RoomError, ShapeError, TeacherMissingError
+from cloud_worker.forge.recipes import RECIPES
+from cloud_worker.forge.run import Run
+from cloud_worker.forge.tokenizer import TokenizerFileError
+from tests.factories.forge import SHAPE, small_run
+
+PLENTY = Room(memory=2**40, shared=2**40, disk=2**40)
+ALL = ("cloud", "edge", "draft")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return small_run(tmp_path)
+
+
+def test_a_sound_run_passes(run: Run) -> None:
+    preflight.check(run, ALL, PLENTY)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_the_shipped_recipes_pass(name: str, tmp_path: Path) -> None:
+    preflight.check(Run(RECIPES[name], tmp_path, tmp_path, compile=False), ALL, PLENTY)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"hidden_size": 96}, "hidden_size 96 .*take 128"),
+        ({"intermediate_size": 200}, "intermediate_size 200 .*take 192"),
+        ({"num_attention_heads": 4}, "heads of 16 values"),
+    ],
+)
+def test_a_shape_that_int4_cannot_divide_is_refused(change: dict[str, int], said: str) -> None:
+    with pytest.raises(ShapeError, match=said):
+        preflight.check_shape("edge", Qwen2Config(**dataclasses.asdict(SHAPE) | change))
+
+
+@pytest.mark.parametrize("short", ["memory", "disk"])
+def test_too_little_room_is_said_with_figures(run: Run, short: str) -> None:
+    with pytest.raises(RoomError, match=rf"too little {short}.*MiB free, expected"):
+        preflight.check(run, ALL, dataclasses.replace(PLENTY, **{short: 2**20}))
+
+
+def test_ranks_need_shared_memory(run: Run) -> None:
+    two = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, ranks=2))
+    with pytest.raises(RoomError, match="--shm-size"):
+        preflight.check(two, ALL, dataclasses.replace(PLENTY, shared=10))
+
+
+def test_a_student_without_its_teacher_is_refused(run: Run) -> None:
+    with pytest.raises(TeacherMissingError, match="--stage cloud"):
+        preflight.check(run, ("edge",), PLENTY)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"version": "1.0"}'])
+def test_a_tokenizer_without_its_tokens_is_refused(run: Run, content: bytes) -> None:
+    run.tokenizer_file.write_bytes(content)
+    with pytest.raises(TokenizerFileError, match=r"tokenizer\.json"):
+        preflight.check(run, ALL, PLENTY)
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(run: Run) -> None:
+    small = dataclasses.replace(run.recipe.models[0], config=dataclasses.replace(SHAPE, vocab_size=300))
+    with pytest.raises(ShapeError, match="512 tokens, and the cloud model has 300"):
+        preflight.check_tokenizer(run, [small])
+
+
+def test_a_checkpoint_that_cannot_be_resumed_is_refused(run: Run) -> None:
+    path = run.job(run.recipe.model("cloud")).checkpoint
+    path.write_bytes(b"torn")
+    with pytest.raises(DamagedCheckpointError):
+        preflight.check(run, ALL, PLENTY)
+    checkpoint.write(path, {"seed": 99}, {})
+    with pytest.raises(ForeignCheckpointError):
+        preflight.check(run, ALL, PLENTY)
+
+
+def test_compiling_needs_a_compiler(tmp_path: Path) -> None:
+    with pytest.raises(CompilerMissingError, match="--no-compile"):
+        preflight.check_compiler({"PATH": str(tmp_path)})
