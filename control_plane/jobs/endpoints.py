@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from control_plane.accounts.keyring import KeyRing, Principal
@@ -21,7 +21,7 @@ from control_plane.admin_api import (
     next_cursor,
     operator_only,
 )
-from control_plane.jobs.job import JobState
+from control_plane.jobs.job import ONCE_MAX_CHARS, JobState
 from control_plane.jobs.nodes import NodeJobs
 from control_plane.jobs.repository import JobFilter
 from control_plane.jobs.schemas import (
@@ -29,6 +29,7 @@ from control_plane.jobs.schemas import (
     ClaimView,
     Completion,
     Failure,
+    GiveBack,
     Heartbeat,
     JobPage,
     JobView,
@@ -37,8 +38,12 @@ from control_plane.jobs.schemas import (
     StateView,
 )
 from control_plane.jobs.service import Jobs
+from edgewise.wire.errors import BadRequestError
 
 _bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer ek_…`")
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=ONCE_MAX_CHARS, pattern=r"^[!-~]+$", description="Such as a UUID")
+]
 Word = Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")]
 
 
@@ -62,8 +67,13 @@ def router(jobs: Jobs, keyring: KeyRing) -> APIRouter:
         return JobPage(items=items, next=next_cursor(rows, limit, lambda row: row.id))
 
     @routes.post("", status_code=201, responses=errors(), openapi_extra=audited("job.run"))
-    async def run_job(wanted: RunJob, by: Principal = Depends(operator)) -> JobView:
-        """Run a job now."""
+    async def run_job(
+        wanted: RunJob, idempotency_key: IdempotencyKey = None, by: Principal = Depends(operator)
+    ) -> JobView:
+        """Run a job now. A repeat under the same Idempotency-Key gets the first one's job, ended or not."""
+        if idempotency_key is not None:
+            _check_alone(wanted)
+            return JobView.model_validate(await jobs.run_once(wanted.kind, wanted.payload, idempotency_key, by))
         return JobView.model_validate(await jobs.run(wanted.kind, wanted.payload, wanted.key, by))
 
     @routes.get("/{job_id}", responses=errors(404))
@@ -82,6 +92,17 @@ def router(jobs: Jobs, keyring: KeyRing) -> APIRouter:
         return JobView.model_validate(await jobs.retry(job_id, by))
 
     return routes
+
+
+def _check_alone(wanted: RunJob) -> None:
+    """Raises BadRequestError for a job with a key of its own."""
+    if wanted.key is not None:
+        raise BadRequestError(
+            "A job cannot have a key and come with an idempotency key",
+            where="key and header Idempotency-Key",
+            expected="one of the two",
+            remedy="leave `key` out: the header names the job",
+        )
 
 
 def node_only(keyring: KeyRing) -> Callable[..., Awaitable[Principal]]:
@@ -108,7 +129,7 @@ def internal_router(jobs: NodeJobs, keyring: KeyRing) -> APIRouter:
     )
     async def claim(wanted: ClaimJob, by: Principal = Depends(node)) -> ClaimView | Response:
         """The job of these kinds that waits longest."""
-        found = await jobs.claim(wanted.kinds, wanted.holder, by)
+        found = await jobs.claim(wanted.kinds, wanted.holder, by, wanted.offers)
         return Response(status_code=204) if found is None else ClaimView.model_validate(found, from_attributes=True)
 
     @routes.post("/{job_id}/heartbeat", responses=errors(404, 409), openapi_extra=UNAUDITED)
@@ -125,5 +146,10 @@ def internal_router(jobs: NodeJobs, keyring: KeyRing) -> APIRouter:
     async def fail(job_id: str, failure: Failure, by: Principal = Depends(node)) -> StateView:
         """This attempt failed; it is tried again later, unless that cannot help or was done often enough."""
         return StateView(state=await jobs.fail(job_id, failure.epoch, failure.error, failure.retry, by))
+
+    @routes.post("/{job_id}/give-back", responses=errors(404, 409), openapi_extra=UNAUDITED)
+    async def give_back(job_id: str, given: GiveBack, by: Principal = Depends(node)) -> StateView:
+        """Whoever holds the job has to stop: another may take it at once, and the attempt does not count."""
+        return StateView(state=await jobs.give_back(job_id, given.epoch, by))
 
     return routes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgewise.wire.errors import BadRequestError, ConflictError, EdgewiseError, NotFoundError
+from edgewise.wire.errors import BadRequestError, ConflictError, EdgewiseError, ForbiddenError, NotFoundError
 
 
 class JobNotFoundError(NotFoundError):
@@ -35,6 +35,20 @@ class JobKindUnknownError(BadRequestError):
             f"There is no job kind {kind!r} here",
             expected=f"one of: {', '.join(known) or 'none'}",
             remedy="correct the kind, or name its module in EDGEWISE_JOB_MODULES",
+        )
+
+
+class JobCapabilityError(ForbiddenError):
+    """Jobs of this kind are for processes that offer what it needs."""
+
+    number, code = 1743, "job_capability_missing"
+
+    def __init__(self, kind: str, needs: str) -> None:
+        super().__init__(
+            f"Jobs of kind {kind} need the capability {needs!r}",
+            where="offers",
+            expected=f"a process that offers {needs!r}",
+            remedy="leave the kind out, or start a process that can do it",
         )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
+import msgspec
+
 JobState = Literal["queued", "running", "done", "failed", "dead"]
 """failed: ended for good by its body or an operator. dead: every attempt was used up."""
 STATES: tuple[JobState, ...] = get_args(JobState)
@@ -17,6 +19,8 @@ QueueName = Literal["resume", "seal", "warm", "export", "forge"]
 QUEUES: tuple[QueueName, ...] = get_args(QueueName)
 
 KEY_MAX_CHARS = 160
+ONCE_MAX_CHARS = 120
+"""Of an idempotency key: prefix and caller must fit into a key beside it."""
 MESSAGE_MAX_CHARS = 200
 ERROR_MAX_CHARS = 500
 
@@ -26,7 +30,8 @@ class JobKind:
     """How jobs of one kind are run. Times are seconds.
 
     lease_s: how long a holder may be silent. time_limit_s: how long one attempt may take. for_nodes: claimed over
-    /internal/v1/jobs by processes without SQL, so no Celery child runs it.
+    /internal/v1/jobs by processes without SQL, so no Celery child runs it. needs: a capability that such a process must
+    offer to claim it. payload: the shape that a payload must fit before there is a row.
     """
 
     name: str
@@ -35,6 +40,8 @@ class JobKind:
     max_attempts: int = 5
     time_limit_s: float = 60.0
     for_nodes: bool = False
+    needs: str = ""
+    payload: type[msgspec.Struct] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

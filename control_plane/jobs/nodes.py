@@ -3,14 +3,14 @@ belongs to the key that made it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from control_plane.accounts.keyring import Principal
 from control_plane.database import Database
-from control_plane.jobs.errors import JobFencedError, JobKindUnknownError, JobNotFoundError
+from control_plane.jobs.errors import JobCapabilityError, JobFencedError, JobKindUnknownError, JobNotFoundError
 from control_plane.jobs.job import ClaimedJob, JobState, Progress
 from control_plane.jobs.leases import JobLeases
 from control_plane.jobs.registry import Registry
@@ -20,9 +20,10 @@ from edgewise.ids import is_id
 
 @dataclass(frozen=True, kw_only=True)
 class NodeClaim(ClaimedJob):
-    """A claim, and how long a lease of its kind is."""
+    """A claim, how long a lease of its kind is, and how long one attempt may take."""
 
     lease_s: float
+    time_limit_s: float
 
 
 class NodeJobs:
@@ -33,16 +34,25 @@ class NodeJobs:
         self._registry = registry
         self._leases = leases
 
-    async def claim(self, kinds: Sequence[str], holder: str, by: Principal) -> NodeClaim | None:
-        """The job of these kinds that waits longest; None when none does. Raises JobKindUnknownError."""
-        known = self._registry.names(for_nodes=True)
-        for kind in kinds:
-            if kind not in known:
-                raise JobKindUnknownError(kind, known)
+    async def claim(
+        self, kinds: Sequence[str], holder: str, by: Principal, offers: Collection[str] = ()
+    ) -> NodeClaim | None:
+        """The job of these kinds that waits longest; None when none does. Raises JobKindUnknownError;
+        JobCapabilityError for a kind that needs what is not among `offers`."""
+        self._check(kinds, offers)
         claimed = await self._leases.claim_any(kinds, _holder(by) + holder)
         if claimed is None:
             return None
-        return NodeClaim(**vars(claimed), lease_s=self._registry.get(claimed.kind).lease_s)
+        kind = self._registry.get(claimed.kind)
+        return NodeClaim(**vars(claimed), lease_s=kind.lease_s, time_limit_s=kind.time_limit_s)
+
+    def _check(self, kinds: Sequence[str], offers: Collection[str]) -> None:
+        known = self._registry.names(for_nodes=True)
+        for name in kinds:
+            if name not in known:
+                raise JobKindUnknownError(name, known)
+            if (needs := self._registry.get(name).needs) and needs not in offers:
+                raise JobCapabilityError(name, needs)
 
     async def heartbeat(self, job_id: str, epoch: int, progress: float, message: str, by: Principal) -> datetime:
         """When the lease ends now. Raises JobNotFoundError, JobFencedError."""
@@ -56,6 +66,11 @@ class NodeJobs:
     async def fail(self, job_id: str, epoch: int, error: str, retry: bool, by: Principal) -> JobState:
         """The attempt failed: what became of the job. Raises JobNotFoundError, JobFencedError."""
         return await self._leases.fail(await self._own(job_id, epoch, by), error, retry=retry)
+
+    async def give_back(self, job_id: str, epoch: int, by: Principal) -> JobState:
+        """Let another take the job at once; the attempt does not count. Raises JobNotFoundError, JobFencedError."""
+        await self._leases.give_back(await self._own(job_id, epoch, by))
+        return "queued"
 
     async def _own(self, job_id: str, epoch: int, by: Principal) -> ClaimedJob:
         """The claim, if this key made it. Its epoch is checked again by whatever is done under it."""

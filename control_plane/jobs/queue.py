@@ -17,6 +17,7 @@ from control_plane.jobs.registry import Registry
 from control_plane.jobs.repository import JobRepository
 from edgewise.ids import new_id
 from edgewise.wire.errors import BadRequestError
+from edgewise.wire.forge_jobs import read_payload
 
 
 class Waker(Protocol):
@@ -56,9 +57,11 @@ class JobQueue:
     async def add(self, session: AsyncSession, new: NewJob) -> str:
         """The id of the new job, or of the live one with the same kind and key; part of the caller's transaction.
 
-        Raises JobKindUnknownError; BadRequestError for a key that is too long.
+        Raises JobKindUnknownError; PayloadInvalidError; BadRequestError for a key that is too long.
         """
         kind = self._registry.get(new.kind)
+        if kind.payload is not None:
+            read_payload(kind.name, kind.payload, new.payload)
         if not 0 < len(new.key) <= KEY_MAX_CHARS:
             raise BadRequestError(f"A job's key has 1 to {KEY_MAX_CHARS} characters", where="key")
         jobs = JobRepository(session)

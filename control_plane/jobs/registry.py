@@ -11,8 +11,11 @@ from types import ModuleType
 
 from control_plane.jobs.errors import JobKindUnknownError
 from control_plane.jobs.job import JobKind
+from edgewise.wire import forge_jobs
 from edgewise.wire.errors import ConfigError
 
+FORGE_LEASE_S = 15.0
+FORGE_TIME_LIMIT_S = 24 * 3600.0
 KINDS = (
     JobKind(name="resume_stream", queue="resume", lease_s=3.0, max_attempts=3, time_limit_s=10.0),
     JobKind(name="seal_and_trim", queue="seal", time_limit_s=120.0),
@@ -20,6 +23,18 @@ KINDS = (
     JobKind(name="prune_charges", queue="seal", time_limit_s=300.0),
     JobKind(name="warm_caches", queue="warm", max_attempts=2, time_limit_s=120.0),
     JobKind(name="export_decisions", queue="export", time_limit_s=3600.0),
+    *(
+        JobKind(
+            name=name,
+            queue="forge",
+            lease_s=FORGE_LEASE_S,
+            time_limit_s=FORGE_TIME_LIMIT_S,
+            for_nodes=True,
+            needs=forge_jobs.CAPABILITY,
+            payload=payload,
+        )
+        for name, payload in forge_jobs.PAYLOADS.items()
+    ),
 )
 
 

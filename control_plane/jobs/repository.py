@@ -40,6 +40,11 @@ class JobRepository:
         query = select(JobRow).where(JobRow.kind == kind, JobRow.key == key, JobRow.state.in_(LIVE))
         return await self._session.scalar(query)
 
+    async def newest(self, key: str) -> JobRow | None:
+        """The newest job with this key, of any kind, live or ended."""
+        query = select(JobRow).where(JobRow.key == key).order_by(JobRow.id.desc()).limit(1)
+        return await self._session.scalar(query)
+
     async def get(self, job_id: str) -> JobRow | None:
         """One job."""
         return await self._session.get(JobRow, job_id)

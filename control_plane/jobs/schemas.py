@@ -56,12 +56,13 @@ class RunJob(BaseModel):
 
 
 class ClaimJob(BaseModel):
-    """Kinds that this node can do, and the name under which it holds a lease."""
+    """Kinds that this node can do, the name under which it holds a lease, and the capabilities that it offers."""
 
     model_config = ConfigDict(extra="forbid")
 
     kinds: Annotated[list[Word], Field(min_length=1, max_length=32)]
     holder: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+    offers: Annotated[list[Word], Field(max_length=16)] = []
 
 
 class ClaimView(BaseModel):
@@ -75,6 +76,7 @@ class ClaimView(BaseModel):
     max_attempts: int
     lease_until: datetime
     lease_s: float
+    time_limit_s: float
 
 
 Epoch = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -103,6 +105,14 @@ class Completion(BaseModel):
 
     epoch: Epoch
     result: dict[str, Any] | None = None
+
+
+class GiveBack(BaseModel):
+    """The holder stops without having failed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    epoch: Epoch
 
 
 class Failure(BaseModel):

@@ -16,8 +16,12 @@ from control_plane.jobs.job import NewJob
 from control_plane.jobs.queue import JobQueue
 from control_plane.jobs.repository import JobFilter, JobRepository
 from control_plane.jobs.tables import JobRow
+from edgewise.api.errors import IdempotencyKeyReusedError
 from edgewise.ids import is_id, new_id
 from edgewise.wire.errors import ConflictError
+
+ONCE = "once/"
+"""Before the keys of jobs that were added under an idempotency key; 26 characters of the caller's key follow."""
 
 
 class Jobs:
@@ -49,11 +53,27 @@ class Jobs:
             return await self._require(session, job_id)
 
     async def run(self, kind: str, payload: Mapping[str, Any], key: str | None, by: Principal) -> JobRow:
-        """Add a job, due now; while one with this key is live, that one is returned. Raises JobKindUnknownError."""
+        """Add a job, due now; while one with this key is live, that one is returned. Raises JobKindUnknownError,
+        PayloadInvalidError."""
         async with self._database.session() as session:
-            job_id = await self._queue.add(session, NewJob(kind=kind, payload=payload, key=key or self._make_id()))
-            self._audit.record(session, actor=by.key_id, action="job.run", target=f"job/{job_id}", after=kind)
-            return await self._require(session, job_id)
+            return await self._add(session, NewJob(kind=kind, payload=payload, key=key or self._make_id()), by)
+
+    async def run_once(self, kind: str, payload: Mapping[str, Any], idempotency_key: str, by: Principal) -> JobRow:
+        """As `run`, but a repeat is answered with the first request's job, even when that has ended, for as long as it
+        is kept. Raises as `run`; IdempotencyKeyReusedError for another request under the same key."""
+        key = f"{ONCE}{by.key_id}/{idempotency_key}"
+        async with self._database.session(lock="jobs") as session:
+            found = await JobRepository(session).newest(key)
+            if found is None:
+                return await self._add(session, NewJob(kind=kind, payload=payload, key=key), by)
+        if (found.kind, found.payload) != (kind, dict(payload)):
+            raise _reused(idempotency_key)
+        return found
+
+    async def _add(self, session: AsyncSession, new: NewJob, by: Principal) -> JobRow:
+        job_id = await self._queue.add(session, new)
+        self._audit.record(session, actor=by.key_id, action="job.run", target=f"job/{job_id}", after=new.kind)
+        return await self._require(session, job_id)
 
     async def cancel(self, job_id: str, by: Principal) -> JobRow:
         """End a live job; what works on it is fenced at its next heartbeat. Raises JobNotFoundError, JobStateError."""
@@ -90,6 +110,15 @@ class Jobs:
     async def _reread(self, session: AsyncSession, row: JobRow) -> JobRow:
         await session.refresh(row)
         return row
+
+
+def _reused(key: str) -> IdempotencyKeyReusedError:
+    return IdempotencyKeyReusedError(
+        f"The idempotency key {key[:40]!r} was used for another job",
+        where="header Idempotency-Key",
+        expected="the same kind and payload",
+        remedy="use a fresh key for each new job",
+    )
 
 
 def _wrong_state(row: JobRow, expected: str) -> JobStateError:

@@ -12,6 +12,7 @@ from control_plane.accounts.keyring import KeyRing, Principal
 from control_plane.admin_api import admin_router, audited, bounded_body, errors, operator_only
 from control_plane.model_versions.active import ActiveModels, Place, TierKind
 from control_plane.model_versions.errors import ManifestRefusedError
+from control_plane.model_versions.gates import FINDINGS_MAX_CHARS
 from control_plane.model_versions.schemas import (
     ActivationList,
     ActivationView,
@@ -53,13 +54,20 @@ def _add_versions(routes: APIRouter, catalog: ModelCatalog, operator: Callable[.
 
     @routes.post("", status_code=201, responses=errors(413), openapi_extra=_MANIFEST_BODY | audited("model.register"))
     async def register_model(request: Request, by: Principal = Depends(operator)) -> ModelVersionView:
-        """Register a manifest, so that nodes may offer that version; again, it changes nothing."""
+        """Register a manifest, so that nodes may offer that version; again, it changes nothing. A version whose
+        findings fail the gates is refused with the reasons, unless `override` says why it may be used all the same."""
         raw = await bounded_body(request, BODY_MAX_BYTES)
         wanted = _envelope(raw)
         if wanted is None:
             return ModelVersionView.model_validate(await catalog.register_json(raw, actor=by.key_id))
-        raw, card, expected_id = bytes(wanted.manifest), wanted.card, wanted.expected_id
-        row = await catalog.register_json(raw, actor=by.key_id, card=card, expected_id=expected_id)
+        row = await catalog.register_json(
+            bytes(wanted.manifest),
+            actor=by.key_id,
+            card=wanted.card,
+            expected_id=wanted.expected_id,
+            findings=wanted.findings,
+            override=wanted.override,
+        )
         return ModelVersionView.model_validate(row)
 
     @routes.get("/{version_id}", responses=errors(404))
@@ -110,6 +118,8 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
     manifest: msgspec.Raw
     card: Annotated[str, msgspec.Meta(max_length=CARD_MAX_CHARS)] | None = None
     expected_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")] | None = None
+    findings: Annotated[str, msgspec.Meta(max_length=FINDINGS_MAX_CHARS)] | None = None
+    override: Annotated[str, msgspec.Meta(min_length=3, max_length=160)] | None = None
 
 
 def _envelope(raw: bytes) -> _Envelope | None:

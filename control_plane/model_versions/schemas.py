@@ -9,6 +9,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from control_plane.model_versions.active import Place, TierKind
+from control_plane.model_versions.gates import FINDINGS_MAX_CHARS
 from control_plane.model_versions.tables import ModelVersionRow
 
 Tenant = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9._-]*$", description="Empty: all tenants")]
@@ -16,7 +17,11 @@ ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")
 
 
 class ModelVersionView(BaseModel):
-    """A registered model version; `id` is the sha256 of its canonical manifest."""
+    """A registered model version; `id` is the sha256 of its canonical manifest.
+
+    `gates`: passed; overridden by an operator; configured (failed, but named at the control plane's start); unjudged
+    (it carries no findings and claims no parent).
+    """
 
     model_config = ConfigDict(from_attributes=True, protected_namespaces=())
 
@@ -29,6 +34,7 @@ class ModelVersionView(BaseModel):
     tokenizer_digest: str
     template_digest: str
     directory: str | None
+    gates: Literal["passed", "overridden", "configured", "unjudged"]
     registered_at: datetime
     registered_by: str
 
@@ -40,26 +46,34 @@ class ModelVersionList(BaseModel):
 
 
 class ModelVersionWhole(ModelVersionView):
-    """A version with its manifest and its card; the card is null where nobody sent one."""
+    """A version with its manifest, card and findings; null where nobody sent them."""
 
     manifest: dict[str, Any]
     card: str | None
+    findings: dict[str, Any] | None
 
     @classmethod
     def of(cls, row: ModelVersionRow) -> ModelVersionWhole:
         """The shape of a registered version."""
         base = ModelVersionView.model_validate(row).model_dump()
-        return cls(**base, manifest=msgspec.json.decode(row.manifest), card=row.card)
+        findings = msgspec.json.decode(row.findings) if row.findings else None
+        return cls(**base, manifest=msgspec.json.decode(row.manifest), card=row.card, findings=findings)
 
 
 class Registration(BaseModel):
-    """A manifest with its card. `expected_id`: refuse the manifest unless its canonical JSON has this sha256."""
+    """A manifest with its card and the text of its findings.json.
+
+    `expected_id`: refuse the manifest unless its canonical JSON has this sha256. `override`: register it although its
+    gates fail, for this reason; both go into the audit log.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     manifest: dict[str, Any]
     card: Annotated[str, Field(max_length=200_000)] | None = None
     expected_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    findings: Annotated[str, Field(max_length=FINDINGS_MAX_CHARS)] | None = None
+    override: Annotated[str, Field(min_length=3, max_length=160)] | None = None
 
 
 class PlaceWanted(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -11,10 +12,13 @@ from typing import Protocol
 from control_plane.audit.service import SYSTEM, AuditTrail, utc_now
 from control_plane.database import Database
 from control_plane.model_versions.errors import ManifestRefusedError, VersionUnknownError
+from control_plane.model_versions.gates import Standing, judge
 from control_plane.model_versions.repository import ModelVersionRepository
 from control_plane.model_versions.tables import ModelVersionRow
 from control_plane.text import clip
 from edgewise.wire.errors import ManifestError, ModelDigestError, UnknownModelError
+from edgewise.wire.findings import FINDINGS_FILE
+from edgewise.wire.gates import GateFailedError, GateLimits
 from edgewise.wire.manifest import Manifest, load_manifest, parse_manifest
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}\Z")
@@ -23,6 +27,8 @@ _WORD = re.compile(r"[a-z0-9][a-z0-9._-]{0,15}\Z")
 _CHECKED = ("weights_digest", "tokenizer_digest", "template_digest")
 _CONTEXT_MAX_TOKENS = 2**31 - 1
 CARD_MAX_CHARS = 200_000
+AUDIT_CHARS = 160
+_log = logging.getLogger(__name__)
 
 
 class Offer(Protocol):
@@ -51,8 +57,10 @@ class ModelCatalog:
         allow_unregistered: bool = False,
         now: Callable[[], datetime] = utc_now,
         tell: Callable[[], None] = lambda: None,
+        limits: GateLimits | None = None,
     ) -> None:
         """`tell` is called after each registration made here, so that other gateways `reload` it."""
+        self._limits = limits or GateLimits()
         self._tell_others = tell
         self._database = database
         self._audit = audit
@@ -82,11 +90,19 @@ class ModelCatalog:
         name: str | None = None,
         directory: Path | None = None,
         card: str | None = None,
+        findings: str | None = None,
+        override: str | None = None,
         actor: str = SYSTEM,
     ) -> ModelVersionRow:
-        """Register a manifest under `name` (its own by default); again, it changes nothing. Raises ManifestError."""
+        """Register a manifest under `name` (its own by default); again, it changes nothing.
+
+        Raises ManifestError, and GateFailedError unless `override` says why it may be used all the same or it comes
+        from a `directory` that the control plane was started with.
+        """
         _require_sound(manifest, name or manifest.name)
         row = self._row(manifest, name or manifest.name, directory, card, actor)
+        if self._by_name.get(row.name, {}).get(row.id) is None:
+            row.findings, row.gates = findings, self._standing(manifest, card, findings, override, directory)
         async with self._database.session(lock="edgewise.models") as session:
             models = ModelVersionRepository(session)
             known = await models.get(row.name, row.id)
@@ -94,6 +110,11 @@ class ModelCatalog:
                 models.add(row)
                 target = f"model/{row.name}"
                 self._audit.record(session, actor=actor, action="model.register", target=target, after=row.id)
+                if row.gates == "overridden":
+                    said = clip(override or "", AUDIT_CHARS)
+                    self._audit.record(
+                        session, actor=actor, action="model.override", target=target, before=row.id, after=said
+                    )
         self._remember(known or row)
         if known is None:
             self._tell_others()
@@ -105,17 +126,25 @@ class ModelCatalog:
         Raises ModelMissingError, ManifestError.
         """
         manifest = load_manifest(directory, verify=False)
-        return await self.register(manifest, name=name, directory=directory, card=read_card(directory, manifest))
+        card, findings = read_card(directory, manifest), read_findings(directory)
+        return await self.register(manifest, name=name, directory=directory, card=card, findings=findings)
 
     async def register_json(
-        self, raw: bytes, *, actor: str, card: str | None = None, expected_id: str | None = None
+        self,
+        raw: bytes,
+        *,
+        actor: str,
+        card: str | None = None,
+        expected_id: str | None = None,
+        findings: str | None = None,
+        override: str | None = None,
     ) -> ModelVersionRow:
-        """Register a manifest that an operator sent. Raises ManifestRefusedError, also when the sha256 of its canonical
-        JSON is not `expected_id`."""
+        """Register a manifest that an operator sent. Raises GateFailedError, and ManifestRefusedError, also when the
+        sha256 of its canonical JSON is not `expected_id`."""
         try:
             manifest = parse_manifest(raw)
             _require_id(manifest, expected_id)
-            return await self.register(manifest, card=card, actor=actor)
+            return await self.register(manifest, card=card, findings=findings, override=override, actor=actor)
         except ManifestError as error:
             raise ManifestRefusedError.of(error) from error
 
@@ -148,6 +177,27 @@ class ModelCatalog:
                     "EDGEWISE_ALLOW_UNREGISTERED_MODELS=1 on the control plane",
                 )
 
+    def _standing(
+        self,
+        manifest: Manifest,
+        card: str | None,
+        findings: str | None,
+        override: str | None,
+        directory: Path | None,
+    ) -> Standing:
+        """How a new version stands. Raises GateFailedError, ManifestError."""
+        if findings is not None and card is None:
+            raise ManifestError("The version has findings and no card", where=manifest.card, remedy="send both")
+        parent = next((row.findings for row in self.versions() if row.id == manifest.parent), None)
+        judged = judge(manifest, findings, parent, self._limits)
+        if not judged.failing:
+            return "passed" if findings is not None else "unjudged"
+        if override is None and directory is None:
+            raise GateFailedError(manifest.name, judged.failing)
+        said = "; ".join(str(gate) for gate in judged.failing)
+        _log.warning("model %s, version %s does not pass its gates: %s", manifest.name, _short(manifest.id), said)
+        return "configured" if override is None else "overridden"
+
     def _remember(self, row: ModelVersionRow) -> None:
         self._by_name.setdefault(row.name, {})[row.id] = row
 
@@ -177,6 +227,14 @@ def read_card(directory: Path, manifest: Manifest) -> str | None:
     try:
         return path.read_text(encoding="utf-8")[:CARD_MAX_CHARS]
     except (OSError, UnicodeDecodeError, ValueError):
+        return None
+
+
+def read_findings(directory: Path) -> str | None:
+    """The text of findings.json that lies beside the model; None where there is none that can be read."""
+    try:
+        return (directory / FINDINGS_FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
         return None
 
 

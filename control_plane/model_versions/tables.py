@@ -11,7 +11,10 @@ from control_plane.database import Base, UtcDateTime
 
 
 class ModelVersionRow(Base):
-    """A registered manifest under a public name; one name may have many versions, one version many names."""
+    """A registered manifest under a public name; one name may have many versions, one version many names.
+
+    `findings` is the text of its findings.json, `gates` how it stood when it was registered (gates.py).
+    """
 
     __tablename__ = "model_versions"
 
@@ -26,6 +29,8 @@ class ModelVersionRow(Base):
     directory: Mapped[str | None] = mapped_column(String(1024))
     manifest: Mapped[str] = mapped_column(Text)
     card: Mapped[str | None] = mapped_column(Text)
+    findings: Mapped[str | None] = mapped_column(Text)
+    gates: Mapped[str] = mapped_column(String(16), default="unjudged", server_default="unjudged")
     registered_at: Mapped[datetime] = mapped_column(UtcDateTime)
     registered_by: Mapped[str] = mapped_column(String(64))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from control_plane.database import Database
 from control_plane.jobs.job import JobKind
 from control_plane.jobs.leases import JobLeases
@@ -15,7 +17,16 @@ from control_plane.jobs.tables import JobRow
 
 WORK = JobKind(name="work", queue="seal", lease_s=10.0, max_attempts=3, time_limit_s=60.0)
 NODE_WORK = JobKind(name="node_work", queue="forge", lease_s=10.0, for_nodes=True)
-REGISTRY = Registry([WORK, NODE_WORK])
+
+
+class Numbered(msgspec.Struct, forbid_unknown_fields=True):
+    """A payload."""
+
+    n: int
+
+
+FORGE_WORK = JobKind(name="forge_work", queue="forge", for_nodes=True, needs="forge", payload=Numbered)
+REGISTRY = Registry([WORK, NODE_WORK, FORGE_WORK])
 
 
 @dataclass

@@ -12,7 +12,7 @@ from control_plane.jobs.endpoints import internal_router, router
 from control_plane.jobs.job import NewJob
 from control_plane.jobs.nodes import NodeJobs
 from control_plane.jobs.service import Jobs
-from tests.control_plane.jobs.making import NODE_WORK, REGISTRY, WORK, Made, make
+from tests.control_plane.jobs.making import FORGE_WORK, NODE_WORK, REGISTRY, WORK, Made, make
 from tests.factories.admin import Admin
 
 URL, NODE_URL = "/admin/v1/jobs", "/internal/v1/jobs"
@@ -156,3 +156,57 @@ async def test_a_node_sees_only_what_is_meant_for_nodes_and_what_its_own_key_cla
     async with api.admin.using(key) as other:
         stolen = await other.post(f"{NODE_URL}/{job['id']}/complete", json={"epoch": 1})
     assert (stolen.status_code, stolen.json()["error"]["code"]) == (409, "job_fenced")
+
+
+async def test_an_idempotency_key_gets_the_first_job_even_when_it_has_ended(api: Api) -> None:
+    body = {"kind": "work", "payload": {"n": 1}}
+    once = {"idempotency-key": "3f1c"}
+    first = (await api.operator.post(URL, json=body, headers=once)).json()
+    job = await api.made.leases.claim(first["id"], "work", "me")
+    assert job is not None
+    await api.made.leases.complete(job, None)
+    again = await api.operator.post(URL, json=body, headers=once)
+    assert (again.status_code, again.json()["id"], again.json()["state"]) == (201, first["id"], "done")
+    other = await api.operator.post(URL, json={"kind": "work", "payload": {"n": 2}}, headers=once)
+    assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
+    assert (await api.operator.post(URL, json=body)).json()["id"] != first["id"]
+    audit = (await api.operator.get("/admin/v1/audit", params={"action": "job.run"})).json()["items"]
+    assert [entry["target"] for entry in audit].count(f"job/{first['id']}") == 1
+
+
+@pytest.mark.parametrize("key", ["", "x" * 121, "with space"])
+async def test_an_idempotency_key_that_is_none_is_refused(api: Api, key: str) -> None:
+    refused = await api.operator.post(URL, json={"kind": "work"}, headers={"idempotency-key": key})
+    assert refused.status_code == 422
+
+
+async def test_a_job_has_a_key_or_an_idempotency_key(api: Api) -> None:
+    body, once = {"kind": "work", "key": "a"}, {"idempotency-key": "3f1c"}
+    assert (await api.operator.post(URL, json=body, headers=once)).status_code == 400
+
+
+@pytest.mark.parametrize("payload", [{}, {"n": "x"}, {"n": 1, "more": 2}])
+async def test_a_payload_that_does_not_fit_its_kind_makes_no_row(api: Api, payload: dict[str, object]) -> None:
+    refused = await api.operator.post(URL, json={"kind": "forge_work", "payload": payload})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "job_payload_invalid")
+    assert (await api.operator.get(URL)).json()["items"] == []
+
+
+async def test_a_kind_that_needs_a_capability_is_claimed_by_those_that_offer_it(api: Api) -> None:
+    body = {"kind": "forge_work", "payload": {"n": 1}}
+    job_id = (await api.operator.post(URL, json=body)).json()["id"]
+    wanted = {"kinds": ["forge_work"], "holder": "w"}
+    refused = await api.node.post(f"{NODE_URL}/claim", json=wanted)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "job_capability_missing")
+    claimed = (await api.node.post(f"{NODE_URL}/claim", json=wanted | {"offers": ["forge"]})).json()
+    assert (claimed["id"], claimed["time_limit_s"]) == (job_id, FORGE_WORK.time_limit_s)
+
+
+async def test_a_job_that_is_given_back_is_free_at_once_and_the_attempt_does_not_count(api: Api) -> None:
+    claimed = await api.claimed()
+    path = f"{NODE_URL}/{claimed['id']}/give-back"
+    given = await api.node.post(path, json={"epoch": claimed["epoch"]})
+    assert given.json() == {"state": "queued"}
+    assert (await api.node.post(path, json={"epoch": claimed["epoch"]})).status_code == 409
+    again = await api.node.post(f"{NODE_URL}/claim", json={"kinds": ["node_work"], "holder": "w"})
+    assert (again.json()["attempt"], again.json()["epoch"]) == (1, 2)
