@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Iterable
+from typing import IO, TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -17,13 +17,15 @@ from edgewise.wire.errors import BadRequestError
 
 if TYPE_CHECKING:
     import httpx
+    from rich.console import RenderableType
+    from rich.progress import Progress
 
 app = typer.Typer(name="job", help="Durable jobs.", no_args_is_help=True)
 FOLLOW_S = 0.3
 _ENDED = {"done", "failed", "dead"}
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as `job list` shows it.")]
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show its progress until it ends.")]
+Follow = Annotated[bool, typer.Option("--follow", "--watch", "-f", help="Show its progress until it ends.")]
 
 
 @app.command("list")
@@ -67,6 +69,9 @@ def run_job(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="Such as export_decisions.")],
     payload: Annotated[str, typer.Option(help="A JSON object.")] = "{}",
     job_key: Annotated[str | None, typer.Option("--once", help="Not while a job with this key is live.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", help="A repeat gets the first one's job, ended or not.")
+    ] = None,
     follow: Follow = False,
     url: Url = None,
     key: Key = None,
@@ -75,8 +80,9 @@ def run_job(
 ) -> None:
     """Add a job, due now."""
     body = {"kind": kind, "payload": _object(payload)} | ({"key": job_key} if job_key else {})
+    headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
     with connected(find_target("operator", data_dir=data_dir, url=url, key=key)) as client:
-        job = call(client, "POST", "/admin/v1/jobs", json=body)
+        job = call(client, "POST", "/admin/v1/jobs", json=body, headers=headers)
         _show(follow_job(client, job) if follow else job, as_json)
 
 
@@ -102,19 +108,38 @@ def follow_job(
     client: httpx.Client, job: dict[str, Any], sleep: Callable[[float], None] = time.sleep
 ) -> dict[str, Any]:
     """Ask until the job has ended, with a bar on a terminal's stderr; the job as it ended."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+    with progress_bar(sys.stderr) as bar:
         task = bar.add_task(job["kind"], total=1.0)
         while job["state"] not in _ENDED:
-            bar.update(task, completed=job["progress"], description=f"{job['kind']} {job['progress_message']}")
+            bar.update(task, completed=job["progress"], description=_told(job))
             sleep(FOLLOW_S)
             job = call(client, "GET", _path(job["id"]))
         bar.update(task, completed=job["progress"])
     return job
+
+
+def progress_bar(stream: IO[str]) -> Progress:
+    """A bar with rate (percent per minute) and time left, silent where `stream` is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    rate = TextColumn("{task.fields[rate]}", style="progress.data.speed")
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), rate)
+
+    class Rated(Progress):
+        """Knows each task's rate when it is drawn."""
+
+        def get_renderables(self) -> Iterable[RenderableType]:
+            for task in self.tasks:
+                task.fields["rate"] = f"{task.speed * 60:.1%}/min" if task.speed else ""
+            yield from super().get_renderables()
+
+    return Rated(*columns, TimeRemainingColumn(), console=Console(file=stream), disable=not stream.isatty())
+
+
+def _told(job: dict[str, Any]) -> str:
+    """What the bar says before it: a job that waits has nobody who could tell."""
+    return f"{job['kind']} {job['progress_message'] if job['state'] == 'running' else job['state']}"
 
 
 def _path(job_id: str) -> str:

@@ -18,8 +18,10 @@ from edgewise.cli import (
     jobs,
     keys,
     limits,
+    model,
     models,
     nodes,
+    plan,
     policy,
     policy_trial,
     roles,
@@ -73,6 +75,8 @@ for group in (models, nodes, stream_desk, decisions, audit):
 limits.register(app)
 backup.register(app)
 app.add_typer(jobs.app)
+app.add_typer(plan.app)
+app.add_typer(model.app)
 roles.register(app)
 
 

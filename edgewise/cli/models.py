@@ -10,6 +10,7 @@ import typer
 from edgewise.cli.connection import DATA_DIR, AsJson, DataDir, Key, Url, call, operator
 from edgewise.cli.tables import print_json, print_table, when
 from edgewise.wire.errors import BadRequestError
+from edgewise.wire.findings import FINDINGS_FILE
 from edgewise.wire.manifest import MANIFEST_FILE, parse_manifest
 
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ def list_models(url: Url = None, key: Key = None, data_dir: DataDir = DATA_DIR, 
             i["tier"],
             i["format"],
             str(i["context_tokens"]),
+            i["gates"],
             _wanted(i, active),
             when(i["registered_at"]),
         )
         for i in items
     ]
-    print_table(("model", "version", "tier", "format", "context", "wanted on", "registered"), rows)
+    print_table(("model", "version", "tier", "format", "context", "gates", "wanted on", "registered"), rows)
 
 
 def _wanted(item: dict[str, Any], active: list[dict[str, Any]]) -> str:
@@ -73,19 +75,25 @@ def show_model(
 @app.command("register")
 def register_model(
     path: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A model directory, or its manifest.json.")],
+    override: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Register it although its gates fail; audited.")
+    ] = None,
     url: Url = None,
     key: Key = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Send a manifest (and the card beside it), so that nodes may offer that version. No weights are sent."""
+    """Send a manifest (with the card and findings beside it), so that nodes may offer that version. No weights are
+    sent."""
     file = path / MANIFEST_FILE if path.is_dir() else path
     raw = _read(file)
     manifest = parse_manifest(raw.encode(), str(file))
     card = file.parent / Path(manifest.card).name
+    findings = file.parent / FINDINGS_FILE
     body = {"manifest": _json(raw), "expected_id": manifest.id, "card": _read(card) if card.is_file() else None}
+    body |= {"findings": _read(findings) if findings.is_file() else None, "override": override}
     with operator(url, key, data_dir) as client:
-        made = call(client, "POST", _BASE, json=body)
-    typer.echo(f"model {made['name']}, version {made['id']} is registered")
+        made = call(client, "POST", _BASE, json=_given(body))
+    typer.echo(f"model {made['name']}, version {made['id']} is registered; gates: {made['gates']}")
     typer.secho(f"to want it: edgewise models activate {made['id'][:12]}", dim=True, err=True)
 
 

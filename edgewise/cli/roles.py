@@ -1,4 +1,4 @@
-"""`edgewise control | jobs | worker | agent`: one process alone, as `edgewise up` starts it and as a fleet runs it."""
+"""`edgewise control | jobs | worker | forge | agent`: one process alone, as `edgewise up` or a fleet runs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from edgewise.local.leash import watch_parent
 from edgewise.wire.errors import ConfigError
 
-ROLES = {"control": "control", "jobs": "control", "worker": "worker", "agent": "edge"}
+ROLES = {"control": "control", "jobs": "control", "worker": "worker", "forge": "forge", "agent": "edge"}
 """Command → the extra of the installation that it needs."""
 _OURS = ("edgewise", "policies", "control_plane", "cloud_worker", "edge_agent", "migrations")
 _SERVERS = ("log-server", "broker-server")
@@ -69,6 +69,24 @@ def worker(
     given = locals()
     main, config = _modules("worker", "cloud_worker")
     _serve(main.run_worker(config.WorkerConfig.load(**given)))
+
+
+def forge(
+    url: Annotated[str | None, typer.Option(help="The control plane.")] = None,
+    key_file: KeyFile = None,
+    name: Name = None,
+    data_dir: Annotated[Path | None, typer.Option(help="The jobs' folders, and what they make.")] = None,
+    roots: Annotated[
+        list[Path] | None, typer.Option("--root", metavar="DIR", help="Where jobs find models; may be given again.")
+    ] = None,
+    kinds: Annotated[str | None, typer.Option(help="Kinds to claim. Default: all.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of a job. Default: by the cores there are.")] = None,
+) -> None:
+    """Run forge jobs: training, quantization, export, evaluation, import."""
+    given = locals() | {"roots": tuple(roots) if roots else None}
+    main, config = _modules("forge", "cloud_worker.forge.jobs")
+    _serve(main.run_forge(config.ForgeConfig.load(**given)))
 
 
 def agent(
@@ -167,7 +185,7 @@ def _modules(role: str, package: str) -> tuple[ModuleType, ModuleType]:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (control, jobs, worker, agent):
+    for command in (control, jobs, worker, forge, agent):
         app.command(rich_help_panel="One process alone")(command)
     for name, server in zip(_SERVERS, (log_server, broker_server), strict=True):
         app.command(name, hidden=True)(server)

@@ -25,7 +25,7 @@ WISH = {"drained": True, "labels": {"shared": "true"}, "changed_at": None, "chan
 MANIFEST = manifest_of()
 VERSION = {
     "id": MANIFEST.id, "name": "small", "tier": "edge", "format": "test", "context_tokens": 1024,
-    "registered_at": "2026-01-02T03:04:05Z", "card": "# small",
+    "registered_at": "2026-01-02T03:04:05Z", "card": "# small", "gates": "unjudged",
 }  # fmt: skip
 ACTIVE = {"name": "small", "tier": "edge", "tenant": "", "version_id": MANIFEST.id, "required": True}
 STREAM = {
@@ -117,6 +117,16 @@ def test_a_version_is_registered_with_its_card_and_activated_by_the_beginning_of
     assert api.asked[-1].json == {"tenant": "", "required": True}
     unknown = command("models", "activate", "zzz")
     assert (unknown.code, "edgewise models list" in unknown.err) == (1, True)
+
+
+def test_findings_and_an_override_are_sent_with_a_version(api: FakeApi, command: Command, tmp_path: Path) -> None:
+    api.json("POST", "/admin/v1/models", VERSION | {"gates": "overridden"}, 201)
+    write_manifest(tmp_path, MANIFEST)
+    (tmp_path / "findings.json").write_text("{}")
+    assert "gates: overridden" in command("models", "register", str(tmp_path), "--override", "a trial").out
+    sent = api.asked[-1].json
+    assert (sent["findings"], sent["override"]) == ("{}", "a trial")
+    assert "card" not in sent
 
 
 def test_a_wanted_version_is_taken_back(api: FakeApi, command: Command) -> None:

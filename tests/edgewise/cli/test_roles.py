@@ -11,6 +11,7 @@ import pytest
 import typer.main
 
 import cloud_worker.config
+import cloud_worker.forge.jobs.config
 import control_plane.config
 import control_plane.jobs.config
 import edge_agent.config
@@ -25,12 +26,14 @@ TABLES = {
     "control": control_plane.config.SETTINGS,
     "jobs": control_plane.jobs.config.SETTINGS,
     "worker": cloud_worker.config.SETTINGS,
+    "forge": cloud_worker.forge.jobs.config.SETTINGS,
     "agent": edge_agent.config.SETTINGS,
 }
 CONFIGS: dict[str, Any] = {
     "control": control_plane.config.ControlConfig,
     "jobs": control_plane.jobs.config.JobsConfig,
     "worker": cloud_worker.config.WorkerConfig,
+    "forge": cloud_worker.forge.jobs.config.ForgeConfig,
     "agent": edge_agent.config.AgentConfig,
 }
 BOTH = pytest.mark.parametrize(("role", "table"), TABLES.items())
@@ -85,6 +88,8 @@ def test_a_role_is_known_by_its_command(line: str, expected: bool) -> None:
         ("worker --url http://127.0.0.1:1 --model {tmp}/broken --key-file {tmp}/key", "The manifest does not parse"),
         ("worker --url http://127.0.0.1:1 --model m --data-dir {tmp}/key/below", "The data directory cannot be made"),
         ("worker --url http://127.0.0.1:1 --model m --device tpu", "device cannot be 'tpu'"),
+        ("forge --url http://127.0.0.1:1", "There is no node key"),
+        ("forge --url http://127.0.0.1:1 --kinds forge.cook --key-file {tmp}/key", "There is no job kind 'forge.cook'"),
         ("agent", "make reference-models"),
         ("agent --model m --label novalue", "labels cannot be 'novalue'"),
         ("agent --model {tmp}/none --local-port 0", "There is no model in"),

@@ -1,0 +1,44 @@
+"""`edgewise model export`: what it prints, and that bad input is said in a sentence before the work."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgewise.cli.main import run
+from tests.factories.hub import write_hub_model
+
+
+@pytest.mark.soak
+def test_an_export_says_how_near_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = write_hub_model(tmp_path / "hub")
+    command = ["model", "export", str(directory), "--out", str(tmp_path / "out"), "--precision", "fp32", "--json"]
+    assert run(command) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["method"], printed["against_torch"]["agreement"]) == ("fp32", 1.0)
+    assert (tmp_path / "out" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("precision", "said"), [("int3", "no quantization method"), ("int4-block128", "do not divide")]
+)
+def test_what_cannot_be_is_a_sentence(
+    tmp_path: Path, precision: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = write_hub_model(tmp_path / "hub")
+    assert run(["model", "export", str(directory), "--out", str(tmp_path / "out"), "--precision", precision]) == 1
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert "To do:" in shown
+    assert "Traceback" not in shown
+
+
+def test_a_missing_package_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cloud_worker.forge.export.model_directory", None)
+    assert run(["model", "export", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert "pip install 'edgewise[forge]'" in capsys.readouterr().err
