@@ -84,9 +84,9 @@ def _full_precision(run: Run) -> card.Parent | None:
 def _precisions(run: Run, model: Qwen2, encoder: Tokenizer) -> Table:
     """Size and agreement with the torch weights for each precision tried."""
     text = (
-        "ONNX by the onnxruntime-genai model builder, rounded by onnxruntime.quantization, logits of the last row only. "
-        f"Agreement with the bf16 torch weights on reference answers, fed token by token. Shipped: {export.SHIPPED}, in "
-        "which attention and head keep 8 bits."
+        "ONNX by the onnxruntime-genai model builder, rounded by onnxruntime.quantization, logits of the last row "
+        "only. Agreement with the bf16 torch weights on reference answers, fed token by token. "
+        f"Shipped: {export.SHIPPED}, in which attention and head keep 8 bits."
     )
     rows = []
     for precision in run.precisions:
