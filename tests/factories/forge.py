@@ -9,7 +9,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from cloud_worker.engine.models.qwen2 import Qwen2Config
-from cloud_worker.forge import tokenizer
+from cloud_worker.forge import export, tokenizer
 from cloud_worker.forge.recipes import Lessons, ModelRecipe, Recipe
 from cloud_worker.forge.run import Run
 
@@ -50,7 +50,7 @@ def small_run(work: Path) -> Run:
         compile=False,
         answer_tokens=3,
         agreement_exercises=3,
-        precisions=("int8",),
+        precisions=(export.SHIPPED,),
         paper_per_cell=1,
     )
     small_tokenizer().save(str(run.tokenizer_file))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge import pipeline
+from cloud_worker.forge import export, pipeline
 from cloud_worker.forge.decoding import OnnxGreedy, TorchGreedy
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.wire.manifest import load_manifest
@@ -56,11 +57,11 @@ def test_a_student_has_all_its_lessons(run: pipeline.Run) -> None:
     assert "taught by" in (run.out / "edge" / "CARD.md").read_text(encoding="utf-8").lower()
 
 
-def test_the_exported_graph_decodes_as_the_trained_weights(run: pipeline.Run) -> None:
-    prompt = [3, 60, 61, 1, 4]
-    trained = Qwen2.load(run.work / "edge")
-    found = OnnxGreedy(run.out / "edge").complete(prompt, 5)
-    assert found == TorchGreedy(trained).complete(prompt, 5)
+def test_the_float_graph_decodes_as_the_trained_weights(run: pipeline.Run, tmp_path: Path) -> None:
+    prompt, trained = [3, 60, 61, 1, 4], run.work / "edge"
+    graph = run.work / "onnx" / "fp32.onnx"
+    folder = export.assemble("edge", graph, trained / "config.json", run.tokenizer_file, tmp_path)
+    assert OnnxGreedy(folder).complete(prompt, 5) == TorchGreedy(Qwen2.load(trained)).complete(prompt, 5)
 
 
 def test_a_finished_training_is_not_repeated(run: pipeline.Run) -> None:
