@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from cloud_worker.forge import pipeline
 from cloud_worker.forge.card import command as card
-from cloud_worker.forge.checkpoint import CheckpointError
-from cloud_worker.forge.corpus import CorpusFileError
 from cloud_worker.forge.distill import command as ablate
-from cloud_worker.forge.preflight import PreflightError
 from cloud_worker.forge.quantize import command as quantize
 from cloud_worker.forge.recipes import RECIPES, TIERS
+from cloud_worker.forge.reference import pipeline
+from cloud_worker.forge.reference.preflight import PreflightError
 from cloud_worker.forge.tokenizer import TokenizerFileError
-from cloud_worker.forge.train import TrainingStoppedError
+from cloud_worker.forge.training.checkpoint import CheckpointError
+from cloud_worker.forge.training.corpus import CorpusFileError
+from cloud_worker.forge.training.train import TrainingStoppedError
 
 STAGES: Final = ("all", "train", *TIERS, "finish")
 STOPPED: Final = 130

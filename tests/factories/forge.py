@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from cloud_worker.engine.models.qwen2 import Qwen2Config
 from cloud_worker.forge import export, tokenizer
 from cloud_worker.forge.recipes import Lessons, ModelRecipe, Recipe
-from cloud_worker.forge.run import Run
+from cloud_worker.forge.reference.run import Run
 
 VOCABULARY = 512
 SHAPE = Qwen2Config(

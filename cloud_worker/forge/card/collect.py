@@ -65,7 +65,7 @@ def agreement_found(exercises: Sequence[Exercise], found: Sequence[Accepted]) ->
 
 
 def making(log_file: Path, recipe: str, parameters: int, taught_by: str = "") -> Making:
-    """How a model was made, from the log of its training (train.py)."""
+    """How a model was made, from the log of its training (training/train.py)."""
     log: dict[str, Any] = json.loads(log_file.read_text(encoding="utf-8"))
     config = log["recipe"]["config"]
     return Making(

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cloud_worker.forge.launch import train_model
 from cloud_worker.forge.recipes import Lessons
-from cloud_worker.forge.train import Job
+from cloud_worker.forge.training.launch import train_model
+from cloud_worker.forge.training.train import Job
 
 
 @dataclass(frozen=True)

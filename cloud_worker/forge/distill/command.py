@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge import corpus, trunk
 from cloud_worker.forge.distill import labels
 from cloud_worker.forge.distill.ablation import VARIANTS, Bench, Outcome, ablate, table
 from cloud_worker.forge.recipes import RECIPES
-from cloud_worker.forge.train import Job
+from cloud_worker.forge.training import corpus, trunk
+from cloud_worker.forge.training.train import Job
 
 SEED: Final = 31
 

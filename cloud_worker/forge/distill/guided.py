@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.engine.models.qwen2_config import Qwen2Config
 from cloud_worker.forge.distill.terms import attention_match, hidden_match, layer_map
-from cloud_worker.forge.lesson import Batch, Hand, hard_loss
 from cloud_worker.forge.recipes import Lessons
-from cloud_worker.forge.trunk import Seen, observed
+from cloud_worker.forge.training.lesson import Batch, Hand, hard_loss
+from cloud_worker.forge.training.trunk import Seen, observed
 
 if TYPE_CHECKING:
-    from cloud_worker.forge.train import Job, Pupil
+    from cloud_worker.forge.training.train import Job, Pupil
 
 
 def bridge_for(job: Job) -> nn.ModuleList:

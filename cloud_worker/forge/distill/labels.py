@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge.corpus import Corpus, CorpusFileError, Rows
-from cloud_worker.forge.lesson import LayerPass, batch_of, logits_at
-from cloud_worker.forge.trunk import lean_pass
+from cloud_worker.forge.training.corpus import Corpus, CorpusFileError, Rows
+from cloud_worker.forge.training.lesson import LayerPass, batch_of, logits_at
+from cloud_worker.forge.training.trunk import lean_pass
 
 TOP: Final = 16
 BYTES_EACH: Final = 4 * TOP

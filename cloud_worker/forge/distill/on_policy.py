@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge.corpus import WIDTHS, Rows
 from cloud_worker.forge.distill.sampling import sample
 from cloud_worker.forge.distill.terms import blended, reverse_kl
-from cloud_worker.forge.lesson import Hand, LayerPass, plain_loss
 from cloud_worker.forge.recipes import Lessons
-from cloud_worker.forge.trunk import lean_pass, trunk
+from cloud_worker.forge.training.corpus import WIDTHS, Rows
+from cloud_worker.forge.training.lesson import Hand, LayerPass, plain_loss
+from cloud_worker.forge.training.trunk import lean_pass, trunk
 
 ANSWER_TOKENS: Final = 48
 

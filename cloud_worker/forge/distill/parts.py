@@ -9,10 +9,10 @@ from cloud_worker.forge.distill import labels
 from cloud_worker.forge.distill.guided import Guided
 from cloud_worker.forge.distill.on_policy import OnPolicy
 from cloud_worker.forge.distill.taught import Taught
-from cloud_worker.forge.lesson import Hand, LayerPass, Part
+from cloud_worker.forge.training.lesson import Hand, LayerPass, Part
 
 if TYPE_CHECKING:
-    from cloud_worker.forge.train import Job, Pupil
+    from cloud_worker.forge.training.train import Job, Pupil
 
 
 def before_plain(job: Job, pupil: Pupil, hand: Hand) -> list[Part]:

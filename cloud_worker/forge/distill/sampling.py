@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cloud_worker.engine.models.qwen2 import Layer, Qwen2, rotate
 from cloud_worker.forge.tokenizer import END, PAD
-from cloud_worker.forge.trunk import layers
+from cloud_worker.forge.training.trunk import layers
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cloud_worker.forge import finishing, pipeline, preflight
 from cloud_worker.forge.jobs.bodies.version import described
 from cloud_worker.forge.jobs.kinds import Bench
 from cloud_worker.forge.jobs.stages import Progress
 from cloud_worker.forge.recipes import RECIPES, Recipe
-from cloud_worker.forge.run import Run
-from cloud_worker.forge.stages import Stage
+from cloud_worker.forge.reference import finishing, pipeline, preflight
+from cloud_worker.forge.reference.run import Run
+from cloud_worker.forge.reference.stages import Stage
 from edgewise.wire.forge_jobs import ModelResult, TrainPayload
 
 NAME = "train"

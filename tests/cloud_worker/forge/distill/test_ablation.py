@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge import corpus
 from cloud_worker.forge.distill import labels
 from cloud_worker.forge.distill.ablation import VARIANTS, Bench, Outcome, Variant, ablate, table
-from cloud_worker.forge.optimise import initialise
-from cloud_worker.forge.train import Job
+from cloud_worker.forge.training import corpus
+from cloud_worker.forge.training.optimise import initialise
+from cloud_worker.forge.training.train import Job
 from tests.factories.forge import SHAPE, small_recipe, small_tokenizer
 
 

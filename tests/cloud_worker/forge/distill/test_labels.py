@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge import corpus
-from cloud_worker.forge.corpus import Corpus, CorpusFileError
 from cloud_worker.forge.distill import labels
-from cloud_worker.forge.lesson import batch_of, logits_at
-from cloud_worker.forge.optimise import initialise
+from cloud_worker.forge.training import corpus
+from cloud_worker.forge.training.corpus import Corpus, CorpusFileError
+from cloud_worker.forge.training.lesson import batch_of, logits_at
+from cloud_worker.forge.training.optimise import initialise
 from tests.factories.forge import SHAPE, small_tokenizer
 
 

@@ -16,9 +16,9 @@ from cloud_worker.forge.jobs.bodies.quantize import quantize
 from cloud_worker.forge.jobs.bodies.train import run_stages
 from cloud_worker.forge.jobs.kinds import BODIES, Bench
 from cloud_worker.forge.jobs.stages import Meter
-from cloud_worker.forge.optimise import initialise
-from cloud_worker.forge.stages import Stage, Tell
+from cloud_worker.forge.reference.stages import Stage, Tell
 from cloud_worker.forge.tokenizer import CHAT_TEMPLATE
+from cloud_worker.forge.training.optimise import initialise
 from edgewise.wire.forge_jobs import PAYLOADS, EvaluatePayload, ExportPayload, ModelResult, QuantizePayload
 from edgewise.wire.manifest import load_manifest
 from tests.factories.forge import SHAPE, small_tokenizer

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cloud_worker.forge.train import Accuracy
+from cloud_worker.forge.training.train import Accuracy
 
 
 def draw_losses(losses: Sequence[float], path: Path, title: str) -> None:

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge.corpus import WIDTHS, Corpus, Rows, deal
-from cloud_worker.forge.trunk import lean_pass, trunk
+from cloud_worker.forge.training.corpus import WIDTHS, Corpus, Rows, deal
+from cloud_worker.forge.training.trunk import lean_pass, trunk
 
 PROMPT_WEIGHT: Final = 0.1
 PROMPT_SHARE: Final = 0.15

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_worker.forge import corpus
 from cloud_worker.forge.curriculum import Role, conversation
 from cloud_worker.forge.tokenizer import END, PAD, encode_chat
+from cloud_worker.forge.training import corpus
 from tests.factories.forge import small_tokenizer
 
 

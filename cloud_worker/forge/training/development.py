@@ -16,9 +16,9 @@ from torch import Tensor
 
 from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge import tokenizer as text
-from cloud_worker.forge.corpus import WIDTHS, Corpus, encode, pack
 from cloud_worker.forge.curriculum import examination
-from cloud_worker.forge.lesson import batch_of, logits_at
+from cloud_worker.forge.training.corpus import WIDTHS, Corpus, encode, pack
+from cloud_worker.forge.training.lesson import batch_of, logits_at
 
 SEED: Final = 550_003
 GRADES: Final = (1, 2, 3, 4)

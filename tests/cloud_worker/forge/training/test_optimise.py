@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge.optimise import FLOOR, initialise, optimizers, rate
 from cloud_worker.forge.recipes import EDGE_SHAPE
-from cloud_worker.forge.team import owned_by
+from cloud_worker.forge.training.optimise import FLOOR, initialise, optimizers, rate
+from cloud_worker.forge.training.team import owned_by
 from tests.factories.forge import SHAPE, small_recipe
 
 

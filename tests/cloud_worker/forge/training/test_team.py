@@ -11,7 +11,7 @@ from multiprocessing import get_context
 import torch
 from torch import nn
 
-from cloud_worker.forge.team import Share, Team, stopping
+from cloud_worker.forge.training.team import Share, Team, stopping
 
 
 def pair() -> tuple[list[nn.Linear], list[Share]]:

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from cloud_worker.forge.stages import Stage, Tell, run_stages
+from cloud_worker.forge.reference.stages import Stage, Tell, run_stages
 
 
 def test_stages_run_in_order_and_say_which_of_how_many() -> None:

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_worker.forge import checkpoint
-from cloud_worker.forge.checkpoint import CheckpointError, DamagedCheckpointError, ForeignCheckpointError
+from cloud_worker.forge.training import checkpoint
+from cloud_worker.forge.training.checkpoint import CheckpointError, DamagedCheckpointError, ForeignCheckpointError
 
 IDENTITY = {"seed": 7, "recipe": {"tier": "edge"}}
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge.optimise import initialise
-from cloud_worker.forge.trunk import compiled, frame, observed, trunk
+from cloud_worker.forge.training.optimise import initialise
+from cloud_worker.forge.training.trunk import compiled, frame, observed, trunk
 from tests.factories.forge import SHAPE
 
 WIDE = dataclasses.replace(SHAPE, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2)

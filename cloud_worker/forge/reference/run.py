@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloud_worker.forge import export
-from cloud_worker.forge.corpus import WIDTHS
 from cloud_worker.forge.evaluate import ANSWER_LIMIT
 from cloud_worker.forge.recipes import Lessons, ModelRecipe, Recipe
-from cloud_worker.forge.train import Job
+from cloud_worker.forge.training.corpus import WIDTHS
+from cloud_worker.forge.training.train import Job
 
 
 @dataclass(frozen=True)

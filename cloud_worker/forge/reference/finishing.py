@@ -13,8 +13,8 @@ from cloud_worker.forge import card, decoding, evaluate, export, tokenizer
 from cloud_worker.forge.card.command import store
 from cloud_worker.forge.evaluate.onnx_rows import OnnxRows
 from cloud_worker.forge.evaluate.torch_batch import BatchGreedy
-from cloud_worker.forge.run import Run
-from cloud_worker.forge.stages import Stage, Tell, quietly
+from cloud_worker.forge.reference.run import Run
+from cloud_worker.forge.reference.stages import Stage, Tell, quietly
 from edgewise.wire.findings import Table
 from edgewise.wire.manifest import load_manifest, sha256_file
 

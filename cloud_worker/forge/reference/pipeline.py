@@ -12,11 +12,13 @@ from typing import Final
 from rich.console import Console
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge import corpus, finishing, launch, preflight, tokenizer, trunk
+from cloud_worker.forge import tokenizer
 from cloud_worker.forge.distill import labels
 from cloud_worker.forge.recipes import VOCABULARY, ModelRecipe
-from cloud_worker.forge.run import Run, uses_labels
-from cloud_worker.forge.stages import Stage, Tell, quietly, run_stages
+from cloud_worker.forge.reference import finishing, preflight
+from cloud_worker.forge.reference.run import Run, uses_labels
+from cloud_worker.forge.reference.stages import Stage, Tell, quietly, run_stages
+from cloud_worker.forge.training import corpus, launch, trunk
 
 __all__ = ["Run", "finish", "make", "make_tokenizer", "single_threaded", "train_tier"]
 

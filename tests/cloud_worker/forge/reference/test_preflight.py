@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 
 from cloud_worker.engine.models.qwen2 import Qwen2Config
-from cloud_worker.forge import checkpoint, preflight
-from cloud_worker.forge.checkpoint import DamagedCheckpointError, ForeignCheckpointError
-from cloud_worker.forge.preflight import CompilerMissingError, Room, RoomError, ShapeError, TeacherMissingError
 from cloud_worker.forge.recipes import RECIPES
-from cloud_worker.forge.run import Run
+from cloud_worker.forge.reference import preflight
+from cloud_worker.forge.reference.preflight import (
+    CompilerMissingError,
+    Room,
+    RoomError,
+    ShapeError,
+    TeacherMissingError,
+)
+from cloud_worker.forge.reference.run import Run
 from cloud_worker.forge.tokenizer import TokenizerFileError
+from cloud_worker.forge.training import checkpoint
+from cloud_worker.forge.training.checkpoint import DamagedCheckpointError, ForeignCheckpointError
 from tests.factories.forge import SHAPE, small_run
 
 PLENTY = Room(memory=2**40, shared=2**40, disk=2**40)

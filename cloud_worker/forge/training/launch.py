@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch.multiprocessing.spawn import spawn
 
-from cloud_worker.forge import plots
-from cloud_worker.forge.team import Team, stopping
-from cloud_worker.forge.train import Job, Pupil, Trainer, TrainingStoppedError, pupil_of
+from cloud_worker.forge.training import plots
+from cloud_worker.forge.training.team import Team, stopping
+from cloud_worker.forge.training.train import Job, Pupil, Trainer, TrainingStoppedError, pupil_of
 
 POLL_S = 0.5
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.recipes import ModelRecipe
-from cloud_worker.forge.team import is_matrix
+from cloud_worker.forge.training.team import is_matrix
 
 WARM_UP: Final = 0.02
 FLAT: Final = 0.3

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge import corpus, launch
-from cloud_worker.forge.checkpoint import ForeignCheckpointError
 from cloud_worker.forge.distill import labels
-from cloud_worker.forge.optimise import initialise
 from cloud_worker.forge.recipes import Lessons
-from cloud_worker.forge.team import Team
-from cloud_worker.forge.train import Job, Trainer, TrainingStoppedError, pupil_of
+from cloud_worker.forge.training import corpus, launch
+from cloud_worker.forge.training.checkpoint import ForeignCheckpointError
+from cloud_worker.forge.training.optimise import initialise
+from cloud_worker.forge.training.team import Team
+from cloud_worker.forge.training.train import Job, Trainer, TrainingStoppedError, pupil_of
 from tests.factories.forge import SHAPE, small_recipe, small_tokenizer
 
 TEACHER = dataclasses.replace(SHAPE, hidden_size=128, num_attention_heads=2, num_hidden_layers=2)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge.corpus import Rows
-from cloud_worker.forge.lesson import PROMPT_SHARE, PROMPT_WEIGHT, batch_of, plain_loss
-from cloud_worker.forge.optimise import initialise
+from cloud_worker.forge.training.corpus import Rows
+from cloud_worker.forge.training.lesson import PROMPT_SHARE, PROMPT_WEIGHT, batch_of, plain_loss
+from cloud_worker.forge.training.optimise import initialise
 from tests.factories.forge import SHAPE
 
 

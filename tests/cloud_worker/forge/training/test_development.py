@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge import corpus, development
-from cloud_worker.forge.development import Paper
-from cloud_worker.forge.optimise import initialise
+from cloud_worker.forge.training import corpus, development
+from cloud_worker.forge.training.development import Paper
+from cloud_worker.forge.training.optimise import initialise
 from tests.factories.forge import SHAPE, small_tokenizer
 
 EMPTY = corpus.pack([])

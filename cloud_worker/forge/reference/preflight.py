@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from cloud_worker.engine.models.qwen2 import Qwen2, Qwen2Config
-from cloud_worker.forge import checkpoint, tokenizer
+from cloud_worker.forge import tokenizer
 from cloud_worker.forge.export.room import disk_free, memory_free
 from cloud_worker.forge.recipes import ModelRecipe
-from cloud_worker.forge.run import Run, uses_labels
+from cloud_worker.forge.reference.run import Run, uses_labels
+from cloud_worker.forge.training import checkpoint
 
 BLOCK: Final = 64
 RANK_BYTES: Final = 1300 * 2**20

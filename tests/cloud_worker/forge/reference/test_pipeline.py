@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge import export, pipeline
+from cloud_worker.forge import export
 from cloud_worker.forge.decoding import OnnxGreedy, TorchGreedy
+from cloud_worker.forge.reference import pipeline
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.wire.manifest import load_manifest
 from tests.factories.forge import small_run

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge import checkpoint, development, trunk
-from cloud_worker.forge.corpus import Corpus
-from cloud_worker.forge.lesson import Hand, LayerPass, Part, Plain
-from cloud_worker.forge.optimise import initialise, optimizers, rate
 from cloud_worker.forge.recipes import ModelRecipe
-from cloud_worker.forge.team import Share, Team
+from cloud_worker.forge.training import checkpoint, development, trunk
+from cloud_worker.forge.training.corpus import Corpus
+from cloud_worker.forge.training.lesson import Hand, LayerPass, Part, Plain
+from cloud_worker.forge.training.optimise import initialise, optimizers, rate
+from cloud_worker.forge.training.team import Share, Team
 
 EXAMINATIONS: Final = 12
 

@@ -1,0 +1,1 @@
+"""Training of one model: rows, lessons, ranks, checkpoints. What is trained, and in which order, is reference/."""
