@@ -104,7 +104,7 @@ def read_config(directory: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_CONFIG_BYTES:
             raise ValueError(f"it is larger than {LARGEST_CONFIG_BYTES} bytes")
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigJsonError(
             f"config.json cannot be read: {error}",
@@ -115,6 +115,10 @@ def read_config(directory: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise _wrong("config.json is no JSON object", str(path))
     return raw
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def model_sizes(directory: Path) -> ModelSizes:
@@ -147,6 +151,7 @@ def sizes_of(raw: Mapping[str, Any], where: str = CONFIG_FILE) -> ModelSizes:
         attention_bias=_flag(raw, "attention_bias", where, model_type == "qwen2"),
     )
     _check_heads(sizes, where)
+    _check_reals(raw, where)
     return sizes
 
 
@@ -178,6 +183,18 @@ def _check_heads(sizes: ModelSizes, where: str) -> None:
         raise _wrong(f"num_hidden_layers must be at most {MOST_LAYERS}: it is {sizes.num_hidden_layers}", where)
     if sizes.head_dim % 2:
         raise _wrong(f"head_dim must be even for rotary positions: it is {sizes.head_dim}", where)
+
+
+def _check_reals(raw: Mapping[str, Any], where: str) -> None:
+    """Numbers that this file only passes on: the builder and torch would break on them in the middle of the work."""
+    rotary = [raw.get(name) for name in ("rope_parameters", "rope_scaling")]
+    if not all(each is None or isinstance(each, dict) for each in rotary):
+        raise _wrong("rope_parameters and rope_scaling must be objects", where)
+    for place in (raw, *filter(None, rotary)):
+        for name in ("rms_norm_eps", "rope_theta", "factor"):
+            value = place.get(name)
+            if value is not None and (type(value) not in (int, float) or not 0 < value < math.inf):
+                raise _wrong(f"{name} must be a number above zero: it is {str(value)[:40]!r}", where)
 
 
 def _wrong(message: str, where: str) -> ConfigJsonError:

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from control_plane.jobs.job import ERROR_MAX_CHARS, KEY_MAX_CHARS, MESSAGE_MAX_CHARS, JobState
 
 Word = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+DEPTH_MAX = 32
+
+
+def _storable(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What every database takes and every answer can hold. Raises ValueError."""
+    level: list[Any] = [found]
+    for _ in range(DEPTH_MAX):
+        if not (level := [inner for each in level for inner in _inner(each)]):
+            return found
+    raise ValueError(f"nested deeper than {DEPTH_MAX} levels")
+
+
+def _inner(each: Any) -> list[Any]:
+    if isinstance(each, dict):
+        return [*each, *each.values()]
+    if isinstance(each, float) and not math.isfinite(each):
+        raise ValueError("a number is not finite")
+    if isinstance(each, str) and ("\0" in each or any("\ud800" <= one <= "\udfff" for one in each)):
+        raise ValueError("a text holds U+0000 or half a character")
+    return each if isinstance(each, list) else []
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
 
 
 class JobView(BaseModel):
@@ -51,7 +75,7 @@ class RunJob(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: Word
-    payload: dict[str, Any] = {}
+    payload: JsonObject = {}
     key: Annotated[str, Field(min_length=1, max_length=KEY_MAX_CHARS, pattern=r"^[^\x00]*$")] | None = None
 
 
@@ -104,7 +128,7 @@ class Completion(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     epoch: Epoch
-    result: dict[str, Any] | None = None
+    result: JsonObject | None = None
 
 
 class GiveBack(BaseModel):

@@ -147,12 +147,17 @@ def _path(job_id: str) -> str:
 
 
 def _object(text: str) -> dict[str, Any]:
+    import msgspec
+
     try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise BadRequestError("The payload is not a JSON object", where="--payload", expected="such as '{\"days\": 3}'")
+        found: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise BadRequestError(
+            "The payload is not a JSON object",
+            where="--payload",
+            expected="such as '{\"days\": 3}'",
+            remedy="quote it for the shell as shown, and write numbers as JSON does",
+        ) from error
     return found
 
 

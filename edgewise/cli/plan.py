@@ -176,7 +176,9 @@ def _weights(model: Path | None, parameters: float | None, precision: str, ends:
         return Weights.of(model_sizes(model), precision, ends or precision, kv_element)
     if parameters is None:
         raise _too_little("--model DIR, or --parameters")
-    return Weights(parameters=_count(parameters), precision=precision)
+    if ends is not None:
+        raise _too_little("--model DIR where --ends is given: it says how large embedding and head are")
+    return Weights(parameters=_count(parameters), precision=precision, kv_element=kv_element)
 
 
 def _count(parameters: float) -> int:

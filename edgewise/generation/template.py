@@ -57,9 +57,13 @@ class ChatTemplate:
         shown = [{"role": m.role, "content": f"{_OPEN}{number}{_CLOSE}"} for number, m in enumerate(messages)]
         try:
             text = self._template.render(messages=shown, add_generation_prompt=add_generation_prompt)
-        except TemplateError as error:
-            raise TemplateRefusedError(f"The model's chat template refuses these messages: {error}") from error
-        return _split(text, messages)
+            return _split(text, messages)
+        except Exception as error:  # a template is a program of somebody else's: it may divide by zero
+            raise TemplateRefusedError(
+                f"The model's chat template refuses these messages: {str(error)[:200] or type(error).__name__}",
+                where="chat template",
+                remedy="send other messages, or install a model version with a template that takes them",
+            ) from error
 
 
 def _compile(source: bytes, where: str) -> Template:

@@ -53,7 +53,7 @@ class ChatTokenizer:
         self._trusted = Tokenizer.from_str(tokenizer.decode("utf-8"))
         self._plain = Tokenizer.from_str(tokenizer.decode("utf-8"))
         self._plain.encode_special_tokens = True
-        self._bytes = _byte_table(self._trusted, described.added_tokens)
+        self._bytes = _byte_table(self._trusted, described.added_tokens, where)
         self.vocab_size = len(self._bytes)
 
     @classmethod
@@ -99,12 +99,15 @@ def _describe(tokenizer: bytes, where: str) -> _TokenizerFile:
         described = msgspec.json.decode(tokenizer, type=_TokenizerFile)
         Tokenizer.from_str(tokenizer.decode("utf-8"))
     except Exception as error:  # the tokenizers library raises plain Exception for a damaged file
-        raise ConfigError(f"The tokenizer cannot be read: {error}", where=where) from error
+        raise ConfigError(
+            f"The tokenizer cannot be read: {error}", where=where, remedy="install the model version again"
+        ) from error
     if described.model.type != "BPE" or described.decoder is None or described.decoder.type != "ByteLevel":
         raise ConfigError(
             "The tokenizer is of a kind that cannot be streamed",
             where=where,
             expected="byte-level BPE (model BPE, decoder ByteLevel)",
+            remedy="serve such a model with its own engine and name it in EDGEWISE_UPSTREAMS",
         )
     return described
 
@@ -116,12 +119,18 @@ def _byte_of_char() -> dict[str, int]:
     return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(moved)}
 
 
-def _byte_table(tokenizer: Tokenizer, added: Sequence[_AddedToken]) -> list[bytes]:
+def _byte_table(tokenizer: Tokenizer, added: Sequence[_AddedToken], where: str) -> list[bytes]:
     """Bytes by id. Special tokens and unused ids have none; other added tokens stand for themselves."""
     vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
     byte_of, table = _byte_of_char(), [b""] * (max(vocabulary.values(), default=-1) + 1)
     for token, index in vocabulary.items():
         table[index] = bytes(byte_of[char] for char in token if char in byte_of)
     for entry in added:
+        if not 0 <= entry.id < len(table):
+            raise ConfigError(
+                f"The tokenizer cannot be used: it lists token {entry.id}, its highest is {len(table) - 1}",
+                where=where,
+                remedy="install the model version again",
+            )
         table[entry.id] = b"" if entry.special else entry.content.encode("utf-8")
     return table

@@ -6,6 +6,7 @@ The forge writes it, the control plane reads it without any runtime. Judging (ga
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from edgewise.wire.errors import ManifestError
 
 FINDINGS_FILE = "findings.json"
 FINDINGS_FORMAT = 1
+LANGUAGES_MAX = 32
+TARGETS_MAX = 16
+"""Judging looks at every language and target by itself: without a bound a file of findings costs hours of it."""
+_COUNT_MAX = 2**53
+_LANGUAGE = re.compile(r"[A-Za-z0-9-]{1,16}\Z")
 
 
 class CellFound(msgspec.Struct, frozen=True, array_like=True):
@@ -155,9 +161,23 @@ def _fault(findings: Findings) -> str:
         return f"format {findings.format}; this version of Edgewise reads format {FINDINGS_FORMAT}"
     parents = findings.parent.cells if findings.parent else ()
     for cell in (*findings.cells, *parents):
-        if not (0 <= cell.right <= cell.total and cell.answer_tokens >= 0 and 0 <= cell.answer_nll < math.inf):
-            return f"cell {cell.family} grade {cell.grade} {cell.language}"
+        counted = 0 <= cell.right <= cell.total <= _COUNT_MAX and 0 <= cell.answer_tokens <= _COUNT_MAX
+        if not (counted and 0 <= cell.answer_nll < math.inf):
+            return f"cell {cell.family[:40]} grade {cell.grade} {cell.language[:16]}"
     pairs = [(a.accepted, a.positions) for a in findings.accepted] + [(a.same, a.positions) for a in findings.agreement]
-    if any(not 0 <= part <= whole for part, whole in pairs):
+    if any(not 0 <= part <= whole <= _COUNT_MAX for part, whole in pairs):
         return "more positions accepted than there were"
+    return _names_fault(findings)
+
+
+def _names_fault(findings: Findings) -> str:
+    """Too many languages or targets to judge each by itself, or such that are none."""
+    parents = findings.parent.cells if findings.parent else ()
+    languages = {cell.language for cell in (*findings.cells, *parents)}
+    languages |= {row.language for row in findings.accepted} | {row.language for row in findings.agreement}
+    targets = {row.target for row in findings.accepted}
+    if wrong := [each for each in languages if not _LANGUAGE.match(each)]:
+        return f"{wrong[0][:16]!r} is no language"
+    if len(languages) > LANGUAGES_MAX or len(targets) > TARGETS_MAX or max(map(len, targets), default=0) > 64:
+        return f"it names more than {LANGUAGES_MAX} languages or {TARGETS_MAX} targets, or a target too long"
     return ""

@@ -14,6 +14,7 @@ from edgewise.wire.errors import BadRequestError
 from edgewise.wire.findings import CellFound, Findings, ParentFound, accuracy, perplexity
 
 DRAFT_TIER = "draft"
+NEVER_RIGHT = "the parent is never right, so this gate asks for nothing"
 _SHOWN = 6
 
 
@@ -30,7 +31,9 @@ class GateLimits:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One judged condition. `found` is None where nothing was measured, and then it does not hold."""
+    """One judged condition. `found` is None where nothing was measured, and then it does not hold.
+
+    `reason` says why there is no figure, or why a figure means nothing (it is judged all the same)."""
 
     name: str
     language: str
@@ -58,7 +61,8 @@ class Gate:
         wanted = f"{self.name} ({self.language}): wanted {sign} {self.limit:g}"
         if self.found is None or math.isnan(self.found):
             return f"{wanted}, not measured{': ' + self.reason if self.reason else ''}"
-        return f"{wanted}, found {self.found:.4f}" + ("" if self.holds else f", short by {self.short_by:.4f}")
+        said = f"{wanted}, found {self.found:.4f}" + ("" if self.holds else f", short by {self.short_by:.4f}")
+        return f"{said} ({self.reason})" if self.reason else said
 
 
 class GateFailedError(BadRequestError):
@@ -107,21 +111,28 @@ def _against_parent(findings: Findings, base: ParentFound, parent: Findings | No
     other = parent is not None and parent.examination != findings.examination
     reason = "the parent sat another examination; measure both again" if other else ""
     found: list[Gate] = []
-    for language in findings.languages() or ["no language"]:
+    for language in _languages(findings, base):
         mine, its = (_of(cells, language) for cells in (findings.cells, base.cells))
         change = None if other else perplexity(mine) - perplexity(its)
         share = None if other else _ratio(accuracy(mine), accuracy(its))
         found.append(Gate("perplexity change", language, change, bars.perplexity_change, at_most=True, reason=reason))
         if other or not its or any(cell.total for cell in its):  # prompts without answers: nobody can be right
-            bar = bars.accuracy_of_parent
-            found.append(Gate("share of the parent's accuracy", language, share, bar, reason=reason))
+            said = reason or (NEVER_RIGHT if accuracy(its) == 0 else "")
+            found.append(Gate("share of the parent's accuracy", language, share, bars.accuracy_of_parent, reason=said))
         found.append(_agreement(findings, language, bars))
     return found
 
 
+def _languages(findings: Findings, base: ParentFound) -> list[str]:
+    """Those of the parent too: a version that was not examined in one of them does not pass there."""
+    theirs = {cell.language for cell in base.cells}
+    return sorted(theirs.union(findings.languages())) if findings.cells else ["no language"]
+
+
 def _agreement(findings: Findings, language: str, bars: GateLimits) -> Gate:
-    pairs = [(row.same, row.positions) for row in findings.agreement if row.language == language]
-    return Gate("agreement with the parent", language, _share(pairs), bars.agreement, reason="no positions compared")
+    share = _share([(row.same, row.positions) for row in findings.agreement if row.language == language])
+    reason = "no positions compared" if share is None else ""
+    return Gate("agreement with the parent", language, share, bars.agreement, reason=reason)
 
 
 def _acceptance(findings: Findings, bars: GateLimits) -> list[Gate]:

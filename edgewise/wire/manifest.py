@@ -116,7 +116,7 @@ def parse_manifest(raw: bytes, where: str = MANIFEST_FILE) -> Manifest:
     """Decode untrusted manifest bytes. Raises ManifestError."""
     try:
         manifest = msgspec.json.decode(raw, type=Manifest)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ManifestError(f"The manifest does not parse: {error}", where=where) from error
     for name in manifest.files:
         if name in {"", ".", ".."} or "/" in name or "\\" in name or "\0" in name:

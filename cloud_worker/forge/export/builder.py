@@ -1,15 +1,17 @@
-"""Runs the onnxruntime-genai model builder in a process of its own: a Hugging Face directory in, one ONNX graph out."""
+"""Runs the onnxruntime-genai model builder in a process of its own: a Hugging Face directory in, one ONNX graph out.
+
+The process ends with this one (leashed.py), so a command that is killed leaves nothing at work behind.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_worker.forge import leashed
 from cloud_worker.forge.export.errors import ExportError
 from cloud_worker.forge.export.graphs import load_graph, save_graph
 from cloud_worker.forge.export.options import BuilderOptions
@@ -37,10 +39,9 @@ def build(directory: Path, tokenizer_file: Path, work: Path, options: BuilderOpt
 
 
 def _run(source: Path, built: Path, cache: Path, options: BuilderOptions) -> None:
-    command = [sys.executable, "-m", _MODULE, "-i", str(source), "-o", str(built), "-p", options.precision]
-    command += ["-e", "cpu", "-c", str(cache), "--extra_options", *options.arguments()]
-    environment = {**os.environ, **_OFFLINE}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
+    arguments = ["-i", str(source), "-o", str(built), "-p", options.precision]
+    arguments += ["-e", "cpu", "-c", str(cache), "--extra_options", *options.arguments()]
+    done = leashed.run(_MODULE, arguments, {**os.environ, **_OFFLINE})
     if done.returncode or not (built / "model.onnx").exists():
         raise ExportError(
             f"The onnxruntime-genai builder failed (exit {done.returncode}): {done.stderr[-600:].strip()}",

@@ -61,8 +61,10 @@ def weight_files(directory: Path) -> list[Path]:
     if not index.is_file():
         return [directory / WEIGHTS_FILE]
     try:
+        if index.stat().st_size > HEADER_BYTES_MAX:
+            raise ValueError(f"it is larger than {HEADER_BYTES_MAX} bytes")
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        inside = all(isinstance(name, str) and Path(name).name == name for name in names)
+        inside = all(isinstance(name, str) and Path(name).name == name != ".." for name in names)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _broken(index, f"it cannot be read ({error})") from error
     if not names or not inside:
@@ -84,6 +86,8 @@ def read_header(path: Path) -> dict[str, Stored]:
     if not isinstance(raw, dict):
         raise _broken(path, "its header is no JSON object")
     raw.pop("__metadata__", None)
+    if odd := [name for name in raw if not name.isprintable()]:
+        raise _broken(path, f"a tensor has the name {odd[0][:80]!r}")
     found = {name: _stored(path, name, described, 8 + length) for name, described in raw.items()}
     _check_filled(path, found, 8 + length, size)
     return found
@@ -122,6 +126,35 @@ def read_checkpoint(directory: Path) -> dict[str, Stored]:
     return found
 
 
+def check_finite(found: Mapping[str, Stored]) -> None:
+    """Look through all float values, in 1 MiB blocks. Raises CheckpointFileError for one that is infinite or no
+    number: such a model says the same nonsense before and after quantization, and every comparison would hold."""
+    for name, tensor in found.items():
+        if tensor.dtype in _EXPONENTS and not _is_finite(tensor):
+            raise _broken(tensor.file, f"tensor {name[:80]!r} holds a value that is not finite")
+
+
+_EXPONENTS: Final = {
+    "F64": ("<u8", 0x7FF0 << 48), "F32": ("<u4", 0x7F80 << 16), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80),
+}  # fmt: skip
+"""Bits of the exponent (IEEE 754): where all are set, the value is infinite or no number."""
+
+
+def _is_finite(tensor: Stored) -> bool:
+    import numpy as np
+
+    kind, exponent = _EXPONENTS[tensor.dtype]
+    with tensor.file.open("rb") as opened:
+        opened.seek(tensor.begin)
+        left = tensor.end - tensor.begin
+        while left and (block := opened.read(min(left, 1 << 20))):
+            left -= len(block)
+            bits = np.frombuffer(block, kind)
+            if ((bits & bits.dtype.type(exponent)) == exponent).any():
+                return False
+    return True
+
+
 def check_tensors(found: Mapping[str, Stored], sizes: ModelSizes, where: Path) -> None:
     """Compare names, shapes and types with what config.json asks for. Raises CheckpointFileError naming the first."""
     for fault in _faults(found, sizes):
@@ -145,7 +178,7 @@ def _faults(found: Mapping[str, Stored], sizes: ModelSizes) -> Iterator[str]:
     ignored = {"lm_head.weight"} if sizes.tie_word_embeddings else set()
     for name in sorted(set(found) - set(wanted) - ignored):
         if not name.endswith("rotary_emb.inv_freq"):
-            yield f"{name[:80]} is not part of such a model"
+            yield f"{name[:80]!r} is not part of such a model"
 
 
 def _broken(path: Path, why: str) -> CheckpointFileError:

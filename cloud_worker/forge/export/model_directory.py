@@ -12,12 +12,10 @@ from cloud_worker.forge.export.against_torch import compare, reference
 from cloud_worker.forge.export.errors import CombinationRefusedError
 from cloud_worker.forge.export.folder import assemble, write_model_manifest
 from cloud_worker.forge.export.graphs import graph_bytes
-from cloud_worker.forge.export.precision import export_onnx, method_name
+from cloud_worker.forge.export.precision import export_onnx, uncalibrated
 from cloud_worker.forge.export.room import check_room
 from cloud_worker.forge.export.source import ModelSource, read_source
-from cloud_worker.forge.quantize.calibration import CalibrationSetError
 from cloud_worker.forge.quantize.divergence import Divergence
-from cloud_worker.forge.quantize.methods.registry import method
 
 STAGES: Final = ("checking", "building the graph", "comparing with torch", "writing")
 Stage = Callable[[str], None]
@@ -49,18 +47,11 @@ def export_directory(
     """
     stage(STAGES[0])
     source = read_source(directory)
-    chosen = method(method_name(precision, source.sizes))
-    chosen.check(source.sizes)
-    if chosen.needs_calibration:
-        raise CalibrationSetError(
-            f"{chosen.name} needs calibration rows, and an export has none",
-            where="precision",
-            expected="fp32, int8, int4, or a method without calibration",
-            remedy="make it with `python -m cloud_worker.forge quantize`",
-        )
+    chosen = uncalibrated(precision, source.sizes)
     _check_free(out)
     check_room(source.sizes.parameters, out)
     work = out.with_name(f".{out.name}.work")
+    shutil.rmtree(work, ignore_errors=True)  # of an export that was killed, perhaps of another model
     try:
         return _export(source, out, work, precision, chosen.name, tier, name, stage)
     finally:

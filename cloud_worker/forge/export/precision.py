@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cloud_worker.forge.architectures import ModelSizes, model_sizes
+from cloud_worker.forge.architectures import CONFIG_FILE, ModelSizes, model_sizes
 from cloud_worker.forge.export.builder import build
 from cloud_worker.forge.export.checkpoint import check_tensors, read_checkpoint, weight_files
 from cloud_worker.forge.export.graphs import graph_files
 from cloud_worker.forge.export.options import BuilderOptions
 from cloud_worker.forge.export.source import undivided
+
+if TYPE_CHECKING:
+    from cloud_worker.forge.quantize.methods.base import QuantizationMethod
 
 PRECISIONS: Final = ("int8", "int4", "fp32")
 SHIPPED: Final = "int4"
@@ -31,31 +34,57 @@ def method_name(precision: str, sizes: ModelSizes) -> str:
     return f"{precision}-block{block}" + ("-attention8" if precision == "int4" else "")
 
 
+def uncalibrated(precision: str, sizes: ModelSizes) -> QuantizationMethod:
+    """The method of a precision, fit for the model and in need of no calibration rows: exports have none.
+
+    Raises CombinationRefusedError, CalibrationSetError.
+    """
+    from cloud_worker.forge.quantize.calibration import CalibrationSetError
+    from cloud_worker.forge.quantize.methods.registry import method
+
+    chosen = method(method_name(precision, sizes))
+    chosen.check(sizes)
+    if chosen.needs_calibration:
+        raise CalibrationSetError(
+            f"{chosen.name} needs calibration rows, and an export has none",
+            where="precision",
+            expected="fp32, int8, int4, or a method without calibration",
+            remedy="make it with `python -m cloud_worker.forge quantize`, or by a job of the kind forge.quantize",
+        )
+    return chosen
+
+
 def float_graph(trained: Path, tokenizer_file: Path, out: Path) -> Path:
-    """out/fp32.onnx, logits of the last row; built unless one newer than the weights is there. Raises ExportError."""
-    target = out / "fp32.onnx"
-    newest = max(path.stat().st_mtime_ns for path in weight_files(trained))
-    if not target.exists() or target.stat().st_mtime_ns < newest:
+    """out/fp32.onnx, logits of the last row; built unless that of these weights is there. Raises ExportError."""
+    target, note = out / "fp32.onnx", out / "fp32.of"
+    state = _state(trained, tokenizer_file)
+    if not target.exists() or not note.exists() or note.read_text(encoding="utf-8") != state:
+        note.unlink(missing_ok=True)
         apart = out / "work" / "float"
         made = build(trained, tokenizer_file, out / "work", BuilderOptions(), apart / target.name)
         for piece in reversed(graph_files(made)):  # the graph last: where it lies, it is whole
             piece.replace(out / piece.name)
         shutil.rmtree(apart)
+        note.write_text(state, encoding="utf-8")
     return target
+
+
+def _state(trained: Path, tokenizer_file: Path) -> str:
+    """Names the weights, shape and tokenizer that a graph is made of: where they are, their sizes and times."""
+    files = [path.resolve() for path in (*weight_files(trained), trained / CONFIG_FILE, tokenizer_file)]
+    return "\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files) + "\n"
 
 
 def export_onnx(trained: Path, tokenizer_file: Path, out: Path, precision: str) -> Path:
     """Build out/PRECISION.onnx (logits of the last row only) from a Hugging Face directory of Llama, Qwen2 or Qwen3.
 
     Raises ConfigJsonError, CheckpointFileError, CombinationRefusedError (a shape or settings that cannot be),
-    ExportError.
+    CalibrationSetError, ExportError.
     """
     from cloud_worker.forge.quantize.methods.base import FloatModel
-    from cloud_worker.forge.quantize.methods.registry import method
 
     sizes = model_sizes(trained)
-    chosen = method(method_name(precision, sizes))
-    chosen.check(sizes)
+    chosen = uncalibrated(precision, sizes)
     check_tensors(read_checkpoint(trained), sizes, trained)
     graph = float_graph(trained, tokenizer_file, out)
     if precision == "fp32":

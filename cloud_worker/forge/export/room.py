@@ -33,6 +33,13 @@ def memory_free(_: Path) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def with_own(disk: Free, *folders: Path) -> Free:
+    """Free space, counting what an earlier attempt of the same work takes up in these folders."""
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    own = sum(path.stat().st_size for path in files)
+    return lambda place: disk(place) + own
+
+
 def check_room(parameters: int, out: Path, disk: Free = disk_free, memory: Free = memory_free) -> None:
     """Raises NotEnoughRoomError, saying how much is missing, when disk under `out` or memory will not do."""
     _check("disk", parameters * DISK_BYTES_PER_PARAMETER, disk(out), out, "free space there, or choose another --out")

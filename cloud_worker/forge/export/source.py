@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cloud_worker.forge.architectures import ModelSizes, model_sizes
-from cloud_worker.forge.export.checkpoint import Stored, check_tensors, read_checkpoint
+from cloud_worker.forge.export.checkpoint import Stored, check_finite, check_tensors, read_checkpoint
 from cloud_worker.forge.export.errors import CombinationRefusedError
+from cloud_worker.forge.export.template import checked_tokenizer, filled_template
 from cloud_worker.forge.export.tokenizer_files import Speech, read_speech
+from edgewise.generation.tokenizer import ChatTokenizer
+from edgewise.wire.manifest import TOKENIZER_FILE
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A checked directory: sizes of its config.json, where its tensors are, tokenizer, end ids, chat template."""
+    """A checked directory: sizes of its config.json, where its tensors are, tokenizer, end ids, chat template with the
+    special tokens written into it; `chat` is both as our runtimes take them."""
 
     directory: Path
     sizes: ModelSizes
     tensors: Mapping[str, Stored]
     speech: Speech
+    chat: ChatTokenizer
 
 
 def read_source(directory: Path) -> ModelSource:
-    """Check a directory without loading weights.
+    """Check a directory; the weights are looked through once, and not loaded.
 
-    Raises ConfigJsonError, CheckpointFileError, TokenizerMissingError.
+    Raises ConfigJsonError, CheckpointFileError, TokenizerMissingError, ConfigError (a tokenizer that cannot be
+    streamed).
     """
     sizes = model_sizes(directory)
     tensors = read_checkpoint(directory)
     check_tensors(tensors, sizes, directory)
-    return ModelSource(directory, sizes, tensors, read_speech(directory, sizes))
+    speech = read_speech(directory, sizes)
+    speech = replace(speech, template=filled_template(directory, speech.template))
+    file = (directory / TOKENIZER_FILE).read_bytes()
+    chat = checked_tokenizer(directory, file, speech.template, speech.eos_ids)
+    check_finite(tensors)
+    return ModelSource(directory, sizes, tensors, speech, chat)
 
 
 def undivided(sizes: ModelSizes, block: int) -> list[str]:

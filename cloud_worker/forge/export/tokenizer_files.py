@@ -30,11 +30,10 @@ class Speech:
 def read_speech(directory: Path, sizes: ModelSizes) -> Speech:
     """Read and check all three. Raises TokenizerMissingError."""
     tokenizer = _tokenizer(directory / TOKENIZER_FILE)
-    count = tokenizer.get_vocab_size(with_added_tokens=True)
-    if count > sizes.vocab_size:
-        raise _unfit(
-            directory / TOKENIZER_FILE, f"it has {count} tokens, the model {sizes.vocab_size}", "a tokenizer of it"
-        )
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)  # ids may have holes
+    if highest >= sizes.vocab_size:
+        said = f"it gives ids up to {highest}, the model has {sizes.vocab_size} rows"
+        raise _unfit(directory / TOKENIZER_FILE, said, "ids within vocab_size of config.json")
     return Speech(tokenizer, _eos_ids(directory, tokenizer), chat_template(directory))
 
 

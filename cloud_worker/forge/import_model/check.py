@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_worker.forge.architectures import CONFIG_FILE, ConfigJsonError, ModelSizes, read_config
-from cloud_worker.forge.export import ModelSource, TokenizerMissingError, read_source
+from cloud_worker.forge.export import ModelSource, read_source
+from cloud_worker.forge.export.precision import uncalibrated
 from cloud_worker.forge.export.room import Free, check_room, disk_free, memory_free
-from cloud_worker.forge.import_model.template import checked_tokenizer, filled_template, unended
+from cloud_worker.forge.export.template import unended
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.wire.manifest import TOKENIZER_FILE
 
@@ -56,26 +57,24 @@ def check(
     disk: Free = disk_free,
     memory: Free = memory_free,
 ) -> Candidate:
-    """Look at everything but the values of the weights.
+    """Look at everything before anything is made of it.
 
     Raises ConfigJsonError, CheckpointFileError, TokenizerMissingError, ConfigError (a tokenizer that cannot be
-    streamed), CombinationRefusedError (a shape that the precision cannot divide), NotEnoughRoomError.
+    streamed), CombinationRefusedError (a shape that the precision cannot divide), CalibrationSetError (a precision
+    that needs one), NotEnoughRoomError.
     """
     raw = read_config(directory)
     _check_class(raw, directory)
     source = read_source(directory)
-    _check_precision(precision, source.sizes)
-    template = filled_template(directory, source.speech.template)
-    file = (directory / TOKENIZER_FILE).read_bytes()
-    tokenizer = checked_tokenizer(directory, file, template, source.speech.eos_ids)
-    _check_vocabulary(tokenizer, source)
+    uncalibrated(precision, source.sizes)
     check_room(source.sizes.parameters, out, disk, memory)
-    warning = unended(file, template, source.speech.eos_ids)
+    template = source.speech.template
+    warning = unended((directory / TOKENIZER_FILE).read_bytes(), template, source.speech.eos_ids)
     return Candidate(
         source=source,
         config=_explicit(raw, source.sizes),
         template=template,
-        tokenizer=tokenizer,
+        tokenizer=source.chat,
         context_tokens=min(context_tokens, source.sizes.max_position_embeddings),
         digest=_digest(source, raw, template),
         cloud_fault=cloud_fault(raw, source.sizes),
@@ -112,24 +111,6 @@ def _check_class(raw: dict[str, Any], directory: Path) -> None:
             where=str(directory / CONFIG_FILE),
             expected=f"{wanted or 'a causal language model'} with SiLU and plain float weights",
             remedy="fetch the model's float version",
-        )
-
-
-def _check_precision(precision: str, sizes: ModelSizes) -> None:
-    from cloud_worker.forge.export.precision import method_name
-    from cloud_worker.forge.quantize.methods.registry import method
-
-    method(method_name(precision, sizes)).check(sizes)
-
-
-def _check_vocabulary(tokenizer: ChatTokenizer, source: ModelSource) -> None:
-    """The highest id counts, not the number of tokens: ids may have holes."""
-    if tokenizer.vocab_size > source.sizes.vocab_size:
-        raise TokenizerMissingError(
-            f"The tokenizer gives ids up to {tokenizer.vocab_size - 1}, the model has {source.sizes.vocab_size} rows",
-            where=str(source.directory / TOKENIZER_FILE),
-            expected="ids within vocab_size of config.json",
-            remedy="fetch the tokenizer files that belong to the model",
         )
 
 

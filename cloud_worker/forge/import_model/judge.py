@@ -5,6 +5,7 @@ The reference answer of a prompt is the user's where there is one, else what the
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ import msgspec
 
 from cloud_worker.forge.evaluate.acceptance import Accepted, accepted
 from cloud_worker.forge.evaluate.decoder import Advance, Decoder
+from cloud_worker.forge.export.errors import GraphUnfitError
 from cloud_worker.forge.import_model.prompts import OwnPrompt, refuse
 from edgewise.generation.state import Message
 from edgewise.generation.tokenizer import ChatTokenizer
@@ -108,7 +110,15 @@ def _judged(
     for question, view, base, seen in zip(asked, mine, parent, forced, strict=True):
         counted = seen.logprobs if question.answer or base.ended else seen.logprobs[:-1]
         right = _right(question.text, _text(tokenizer, view.reply)) if question.text else None
-        found.append(msgspec.structs.replace(view, right=right, nll=max(0.0, -sum(counted)), tokens=len(counted)))
+        nll = -sum(counted)
+        if not math.isfinite(nll):
+            raise GraphUnfitError(
+                "The model's logits are no numbers: it overflows on the prompts",
+                where="judging",
+                expected="finite logits",
+                remedy="choose another --precision; if the model itself overflows, fetch its weights again",
+            )
+        found.append(msgspec.structs.replace(view, right=right, nll=max(0.0, nll), tokens=len(counted)))
     return tuple(found)
 
 

@@ -19,16 +19,17 @@ from typing import Final
 
 import msgspec
 
+from cloud_worker.forge.architectures import CONFIG_FILE
 from cloud_worker.forge.evaluate.decoder import Advance
 from cloud_worker.forge.export import assemble, export_onnx
 from cloud_worker.forge.export.precision import method_name
-from cloud_worker.forge.export.room import Free, disk_free, memory_free
+from cloud_worker.forge.export.room import Free, disk_free, memory_free, with_own
 from cloud_worker.forge.import_model.check import CONTEXT_TOKENS, Candidate, check
 from cloud_worker.forge.import_model.cloud_folder import write_cloud_folder
 from cloud_worker.forge.import_model.describe import Described, Version, describe
 from cloud_worker.forge.import_model.judge import ANSWER_TOKENS, Question, Views, edge_views, parent_views, questions
 from cloud_worker.forge.import_model.prompts import OwnPrompt, digest_of, read_prompts
-from cloud_worker.forge.jobs.stages import Progress, Stages
+from cloud_worker.forge.jobs.stages import FOLDER, Progress, Stages
 from edgewise.wire.errors import BadRequestError
 
 WORK: Final = ".import"
@@ -82,9 +83,9 @@ def import_model(
     """Do it, or go on with it. Raises the errors of `check` and PromptsFileError before any work, ImportPlaceError,
     ExportError."""
     progress("check", 0, 1)
-    _check_place(asked.out)
+    _check_place(asked.out, asked.directory)
     prompts = read_prompts(asked.prompts) if asked.prompts else ()
-    room = _with_own(asked.out / WORK, disk)
+    room = with_own(disk, *(asked.out / place for place in (*TIERS, WORK)))
     candidate = check(asked.directory, asked.precision, asked.out, asked.context_tokens, room, memory)
     exam = questions(prompts, candidate.tokenizer, candidate.context_tokens, asked.answer_tokens)
     progress("check", 1, 1)
@@ -106,6 +107,7 @@ class _Run:
         self._asked, self._candidate, self._prompts, self._exam = asked, candidate, prompts, exam
         self._progress = progress
         self._work = _only(asked.out / WORK, _key(candidate.digest, asked.precision, str(asked.context_tokens)))
+        _check_products(self._work, asked.out)
         judged = _key(asked.name, str(asked.answer_tokens), digest_of(prompts))
         self._made = Stages(self._work, progress)
         self._judged = Stages(_only(self._work / "judged", judged), progress)
@@ -114,7 +116,7 @@ class _Run:
 
     def report(self) -> ImportReport:
         graph = self._made.once("graph", str, self._graph)
-        self._made.once("edge", str, lambda: self._edge(Path(graph)))
+        self._made.once("edge", str, lambda: self._edge(self._work / "onnx" / graph))
         self._made.once("cloud", str, self._cloud)
         parent = self._judged.once("parent", Views, self._parent)
         edge = self._judged.once("judge", Views, lambda: self._judge(parent))
@@ -126,19 +128,23 @@ class _Run:
             model_type=sizes.model_type,
             parameters=sizes.parameters,
             method=self._method,
-            edge=found.edge,
-            cloud=found.cloud,
+            edge=self._placed(found.edge, "edge"),
+            cloud=self._placed(found.cloud, "cloud"),
             cloud_fault=self._candidate.cloud_fault,
             warnings=self._candidate.warnings,
             judged=bool(self._exam),
             gates=found.gates,
         )
 
+    def _placed(self, version: Version, tier: str) -> Version:
+        """Where it lies now: the folder may have been moved since, or named from elsewhere."""
+        return msgspec.structs.replace(version, directory=str(self._asked.out / tier))
+
     def _graph(self) -> str:
         place = self._work / "onnx"
         place.mkdir(parents=True, exist_ok=True)
         directory, tokenizer = self._asked.directory, self._candidate.tokenizer_file
-        return str(export_onnx(directory, tokenizer, place, self._asked.precision))
+        return export_onnx(directory, tokenizer, place, self._asked.precision).name
 
     def _edge(self, graph: Path) -> str:
         config = self._work / "config.json"
@@ -205,7 +211,15 @@ def _only(home: Path, key: str) -> Path:
     return home / key
 
 
-def _check_place(out: Path) -> None:
+def _check_place(out: Path, directory: Path) -> None:
+    """Raises ImportPlaceError, also for a model that lies where the import writes: it would be replaced by itself."""
+    if any(directory.resolve().is_relative_to((out / place).resolve()) for place in (*TIERS, WORK)):
+        raise ImportPlaceError(
+            "The model lies in a folder that the import writes",
+            where=str(directory),
+            expected="a model outside edge/, cloud/ and .import/ of the output folder",
+            remedy="give another folder with --out",
+        )
     taken = [tier for tier in TIERS if (out / tier).exists()]
     if taken and not (out / WORK).is_dir():
         raise ImportPlaceError(
@@ -230,7 +244,8 @@ def _alone(out: Path) -> Iterator[None]:
         yield
 
 
-def _with_own(work: Path, disk: Free) -> Free:
-    """Free space, counting what an earlier attempt of this import takes up."""
-    own = sum(path.stat().st_size for path in work.rglob("*") if path.is_file()) if work.is_dir() else 0
-    return lambda place: disk(place) + own
+def _check_products(home: Path, out: Path) -> None:
+    """Forget what was noted of an import whose folders somebody took away since: it is done again from the start."""
+    if any((home / FOLDER / f"{tier}.json").exists() and not (out / tier / CONFIG_FILE).exists() for tier in TIERS):
+        shutil.rmtree(home)
+        home.mkdir()

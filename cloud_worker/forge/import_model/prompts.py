@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from edgewise.facts.language import language_of
 from edgewise.wire.errors import BadRequestError
+from edgewise.wire.findings import LANGUAGES_MAX
 
 FIELDS: Final = ("prompt", "language", "answer")
 MOST_PROMPTS: Final = 10_000
@@ -47,6 +48,8 @@ def read_prompts(path: Path) -> tuple[OwnPrompt, ...]:
     found = tuple(_prompt(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
     if not 0 < len(found) <= MOST_PROMPTS:
         raise refuse(f"The file has {len(found)} prompts; 1 to {MOST_PROMPTS} can be judged", str(path))
+    if len({each.language for each in found}) > LANGUAGES_MAX:
+        raise refuse(f"The file has prompts in more than {LANGUAGES_MAX} languages", str(path))
     return found
 
 

@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from cloud_worker.forge.jobs.kinds import Bench, BodyKind, load_kinds
 from cloud_worker.forge.jobs.places import Places
 from cloud_worker.forge.jobs.stages import Meter
 from cloud_worker.forge.jobs.workspace import Workspace
+from cloud_worker.forge.leashed import leash_of, watch
 from edgewise.observability.config import log_format
 from edgewise.observability.logs import configure
 from edgewise.wire.errors import EdgewiseError
@@ -102,26 +102,14 @@ class Channel:
         return is_other or told.fraction - self._last.fraction >= MUCH
 
 
-def _die_with_parent(source: BinaryIO) -> None:
-    """End this process's group when the parent's end of standard input is closed."""
-
-    def watch() -> None:
-        while source.read(1):
-            pass  # nobody writes after the order
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, name="leash", daemon=True).start()
-
-
 def main() -> int:
     """Carry out the order on standard input."""
     configure(log_format())
-    source = os.fdopen(os.dup(0), "rb", buffering=0)
+    source = leash_of()
     channel = Channel(os.fdopen(os.dup(1), "wb"))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     order = msgspec.json.decode(_line(source), type=Order)
-    _die_with_parent(source)
+    watch(source, lambda: os.killpg(0, signal.SIGKILL))
     os.nice(order.nice)
     workspace = Workspace(Path(order.folder))
     with workspace.locked():

@@ -45,7 +45,10 @@ class Places:
         """An absolute path below a root, or a relative one from the first root that has it."""
         if "\0" in named or ".." in Path(named).parts:
             raise self._refused(named, "it leads out of the roots")
-        found = [path.resolve() for root in self._roots if (path := root / named).exists()]
+        try:
+            found = [path.resolve() for root in self._roots if (path := root / named).exists()]
+        except OSError as error:  # a name that is too long, a folder that may not be read
+            raise self._refused(named, str(error.strerror)) from error
         for path in found:
             if any(path.is_relative_to(root) for root in self._roots):
                 return path
@@ -72,8 +75,8 @@ class Places:
 
 
 def _id_of(file: Path) -> str:
-    """A manifest's id; empty for a damaged one, which no version is found by."""
+    """A manifest's id; empty for one that is damaged or may not be read, which no version is found by."""
     try:
         return parse_manifest(file.read_bytes(), str(file)).id
-    except ManifestError:
+    except (ManifestError, OSError):
         return ""

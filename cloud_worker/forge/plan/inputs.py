@@ -20,7 +20,8 @@ class PlanInputError(BadRequestError):
 
 def refuse(message: str, where: str, expected: str) -> PlanInputError:
     """The error for `where`, a flag or a field."""
-    return PlanInputError(message, where=where, expected=expected)
+    remedy = "correct it; `edgewise plan --help` lists the plans, and --help after a plan's name what it takes"
+    return PlanInputError(message, where=where, expected=expected, remedy=remedy)
 
 
 def positive(value: float, where: str) -> float:

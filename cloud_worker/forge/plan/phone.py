@@ -12,6 +12,7 @@ from cloud_worker.forge.architectures import ModelSizes
 from cloud_worker.forge.plan.inputs import known, not_negative, positive, refuse
 from cloud_worker.forge.plan.kv import KvShape, bytes_per_token
 from cloud_worker.forge.plan.weights import PRECISIONS, weight_bytes
+from edgewise.generation.kv_memory import KV_ELEMENTS
 
 MB: Final = 1_000_000
 SYSTEM_MB: Final = 1500.0
@@ -133,6 +134,7 @@ def _check(weights: Weights, phone: Phone) -> None:
     not_negative(weights.ends_parameters, "parameters")
     for name, where in ((weights.precision, "precision"), (weights.ends_precision, "ends precision")):
         known(name, PRECISIONS, where)
+    known(weights.kv_element, KV_ELEMENTS, "kv element")
     for name in ("device_mb", "peak_mb"):
         positive(getattr(phone, name), name)
     for name in ("system_mb", "runtime_mb", "kv_mb", "activations_mb"):

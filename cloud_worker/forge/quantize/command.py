@@ -20,7 +20,9 @@ from cloud_worker.forge.quantize.methods.base import FloatModel, QuantizationMet
 from cloud_worker.forge.quantize.methods.registry import BASELINE, METHODS, method
 from cloud_worker.forge.quantize.plots import draw_ranking, draw_table
 from cloud_worker.forge.quantize.trial import TRIAL_ROWS, make_trial
-from edgewise.wire.errors import EdgewiseError
+from edgewise.wire.errors import BadRequestError, EdgewiseError
+
+STOPPED = 130
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -43,15 +45,38 @@ def main(given: argparse.Namespace) -> int:
     except EdgewiseError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except KeyboardInterrupt:
+        return STOPPED
 
 
 def run(given: argparse.Namespace) -> int:
     """Do what the command line asks for; returns the exit status. Raises the errors of export/ and quantize/."""
+    _check(given)
     logging.disable(logging.WARNING)  # onnxruntime.quantization tells the root logger of every node
     chosen = _chosen(given.methods)
     with tempfile.TemporaryDirectory(prefix="edgewise-quantize-") as temporary:
         work = given.work or Path(temporary)
         return (_rank if given.rank else _table)(given, chosen, work)
+
+
+class QuantizeOptionError(BadRequestError):
+    """An option of the command that nothing can be measured with."""
+
+    number, code = 1867, "quantize_option_invalid"
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Raises QuantizeOptionError."""
+    wrong = {
+        "--rows": (given.rows < 1, "a whole number above zero"),
+        "--per-cell": (given.per_cell < 1, "a whole number above zero"),
+        "--out": (given.out is not None and given.out.exists() and not given.out.is_dir(), "a folder"),
+        "--work": (given.work is not None and given.work.exists() and not given.work.is_dir(), "a folder"),
+    }
+    for option in (name for name, (is_wrong, _) in wrong.items() if is_wrong):
+        raise QuantizeOptionError(
+            f"{option} cannot be used", where=option, expected=wrong[option][1], remedy="correct the option"
+        )
 
 
 def _chosen(names: str) -> Sequence[QuantizationMethod]:

@@ -210,3 +210,17 @@ async def test_a_job_that_is_given_back_is_free_at_once_and_the_attempt_does_not
     assert (await api.node.post(path, json={"epoch": claimed["epoch"]})).status_code == 409
     again = await api.node.post(f"{NODE_URL}/claim", json={"kinds": ["node_work"], "holder": "w"})
     assert (again.json()["attempt"], again.json()["epoch"]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "value", [b"NaN", b"1e999", b'"\\ud800"', b'"\\u0000"', b"[" * 60 + b"]" * 60, b'{"\\ud800": 1}']
+)
+async def test_what_no_database_holds_is_refused_before_there_is_a_row(api: Api, value: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    raw = b'{"kind": "work", "payload": {"a": ' + value + b"}}"
+    assert (await api.operator.post(URL, content=raw, headers=headers)).status_code == 422
+    job = await api.claimed()
+    raw = b'{"epoch": 1, "result": {"a": ' + value + b"}}"
+    done = await api.node.post(f"{NODE_URL}/{job['id']}/complete", content=raw, headers=headers)
+    assert done.status_code == 422
+    assert (await api.operator.get(URL)).status_code == 200

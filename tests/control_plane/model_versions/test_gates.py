@@ -126,3 +126,10 @@ async def test_a_directory_of_the_configuration_is_registered_and_marked(
     row = await admin.catalog.register_directory(tmp_path)
     assert row.gates == "configured"
     assert "short by 0.0500" in caplog.text
+
+
+@pytest.mark.parametrize("around", [b"%b", b'{"manifest": %b}'])
+async def test_a_manifest_that_is_nested_without_end_is_refused(admin: Admin, around: bytes) -> None:
+    deep = around % (b'{"name": "a", "x": ' + b"[" * 400_000 + b"]" * 400_000 + b"}")
+    refused = await admin.client.post(URL, content=deep, headers={"content-type": "application/json"})
+    assert refused.status_code == 422

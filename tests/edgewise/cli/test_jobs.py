@@ -39,7 +39,9 @@ def test_run_sends_the_payload_and_follows_until_the_end(api: FakeApi, command: 
     assert 'result: {"rows": 7}' in done.out
 
 
-@pytest.mark.parametrize("payload", ["[1]", "{", "3"])
+@pytest.mark.parametrize(
+    "payload", ["[1]", "{", "3", '{"a": NaN}', '{"a": "\\ud800"}', '{"a": ' + "[" * 5000 + "]" * 5000 + "}"]
+)
 def test_a_payload_that_is_no_object_is_refused_here(api: FakeApi, command: Command, payload: str) -> None:
     done = command("job", "run", "export_decisions", "--payload", payload)
     assert done.code == 1

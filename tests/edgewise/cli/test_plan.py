@@ -68,6 +68,8 @@ def test_json_for_programs(command: str, output: str, capsys: pytest.CaptureFixt
         ("latency --queue -5", "queue"),
         ("phone --parameters 1e9 --precision int3", "int4"),
         ("phone --parameters nan", "--parameters"),
+        ("phone --parameters 1e9 --kv-element int3", "kv element"),
+        ("phone --parameters 1e9 --ends int9", "--ends"),
     ],
 )
 def test_bad_input_is_told_in_sentences(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,6 +53,12 @@ def test_accuracy_and_perplexity_are_over_all_cells() -> None:
         (("accepted", 0, 3), 101, "more positions"),
         (("agreement", 0, 1), -1, "more positions"),
         (("cells", 0, 1), "one", "do not parse"),
+        (("cells", 0, 7), 10**400, "do not parse|cell sum"),
+        (("cells", 0, 7), 2**60, "cell sum"),
+        (("cells", 0, 2), "e" * 17, "no language"),
+        (("cells", 0, 2), "", "no language"),
+        (("agreement", 0, 0), "e n", "no language"),
+        (("accepted", 0, 0), "t" * 65, "target too long"),
     ],
 )
 def test_what_cannot_be_right_is_refused(where: tuple[str | int, ...], value: object, said: str) -> None:
@@ -70,3 +76,12 @@ def test_what_cannot_be_right_is_refused(where: tuple[str | int, ...], value: ob
 def test_no_bytes_break_the_parser(raw: bytes) -> None:
     with pytest.raises(ManifestError):
         parse_findings(raw)
+
+
+def test_more_languages_than_can_be_judged_are_refused() -> None:
+    document = msgspec.json.decode(findings().canonical())
+    document["cells"] = [
+        [*cell[:2], f"x-{number}", *cell[3:]] for number in range(40) for cell in document["cells"][:1]
+    ]
+    with pytest.raises(ManifestError, match="more than 32 languages"):
+        parse_findings(msgspec.json.encode(document))

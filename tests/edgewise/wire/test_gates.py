@@ -46,6 +46,18 @@ def test_prompts_without_answers_have_no_gate_of_accuracy() -> None:
     assert {gate.name for gate in require_gates(judged)} == set(EVERY) - {EVERY[1]}
 
 
+def test_a_parent_that_is_never_right_is_told() -> None:
+    judged = findings(cells=cells(0), parent=ParentFound(name="p", weights_digest="d" * 64, cells=cells(0)))
+    told = [str(gate) for gate in require_gates(judged) if gate.name == EVERY[1]]
+    assert len(told) == len(LANGUAGES)
+    assert all(one.endswith("found 1.0000 (the parent is never right, so this gate asks for nothing)") for one in told)
+
+
+def test_a_language_of_the_parent_cannot_be_left_out() -> None:
+    english = tuple(cell for cell in cells() if cell.language == "en")
+    assert failing(cells=english, accepted=()) == [f"{EVERY[0]}, zh", f"{EVERY[1]}, zh"]
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

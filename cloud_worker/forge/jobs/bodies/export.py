@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 from cloud_worker.forge.export import export_onnx, read_source
+from cloud_worker.forge.export.precision import uncalibrated
+from cloud_worker.forge.export.room import check_room, disk_free, with_own
 from cloud_worker.forge.jobs.bodies.version import edge_version
 from cloud_worker.forge.jobs.kinds import Bench
 from cloud_worker.forge.jobs.stages import Progress, Stages
@@ -17,6 +19,8 @@ def export(payload: ExportPayload, bench: Bench, progress: Progress) -> ModelRes
     """Stages graph and assemble. Raises what read_source and export_onnx raise, before any work."""
     directory, stages = Path(payload.model), Stages(bench.folder, progress)
     source = read_source(directory)
+    uncalibrated(payload.precision, source.sizes)
+    check_room(source.sizes.parameters, bench.folder, with_own(disk_free, bench.folder))
     out = bench.folder / "onnx"
     out.mkdir(exist_ok=True)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cloud_worker.forge.export import ModelSource, read_source
 from cloud_worker.forge.export.precision import float_graph, method_name
+from cloud_worker.forge.export.room import check_room, disk_free, with_own
 from cloud_worker.forge.jobs.bodies.version import edge_version
 from cloud_worker.forge.jobs.kinds import Bench
 from cloud_worker.forge.jobs.stages import Progress, Stages
@@ -25,6 +26,7 @@ def quantize(payload: QuantizePayload, bench: Bench, progress: Progress) -> Mode
     chosen = method(method_name(payload.method, source.sizes))
     chosen.check(source.sizes)
     rows = _rows(source, payload.calibration) if chosen.needs_calibration else None
+    check_room(source.sizes.parameters, bench.folder, with_own(disk_free, bench.folder))
     stages, out = Stages(bench.folder, progress), bench.folder / "onnx"
     out.mkdir(exist_ok=True)
     tokenizer = source.directory / TOKENIZER_FILE

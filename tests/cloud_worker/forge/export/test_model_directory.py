@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,13 @@ from cloud_worker.forge.export import read_source
 from cloud_worker.forge.export.against_torch import compare, reference
 from cloud_worker.forge.export.errors import CombinationRefusedError, ExportError
 from cloud_worker.forge.export.graphs import graph_files, graph_tensors, load_graph, save_graph
-from cloud_worker.forge.export.model_directory import STAGES, Exported, export_directory
-from cloud_worker.forge.export.precision import export_onnx
+from cloud_worker.forge.export.model_directory import STAGES, Exported, assemble_at, export_directory
+from cloud_worker.forge.export.precision import export_onnx, float_graph
 from cloud_worker.forge.quantize.calibration import CalibrationSetError
 from cloud_worker.forge.quantize.decoder import GraphDecoder
 from cloud_worker.forge.quantize.methods.base import FloatModel
 from edge_agent.runtime import OnnxEngine
-from edgewise.generation.state import Sampling
+from edgewise.generation.state import Message, Sampling
 from edgewise.wire.manifest import load_manifest
 from tests.factories.hub import write_hub_model
 from tests.factories.states import make_state
@@ -138,3 +139,27 @@ def test_the_other_architectures_export_too(tmp_path: Path, model_type: str, tie
     assert done.against_torch.largest_gap < 1e-3
     small = export_directory(directory, tmp_path / "int4", "int4")
     assert OnnxEngine.load(tmp_path / "int4").manifest.id == small.version
+
+
+def test_a_float_graph_of_another_model_is_not_taken(float_model: FloatModel, tmp_path: Path) -> None:
+    """A work folder that is used again, by a model whose files are older than the graph there."""
+    other = tmp_path / "other"
+    shutil.copytree(float_model.directory, other)
+    for name in ("fp32.onnx", "fp32.of"):
+        shutil.copy2(float_model.graph.with_name(name), tmp_path / name)
+    (tmp_path / "work").write_text("where the builder would work")
+    assert float_graph(float_model.directory, float_model.tokenizer_file, tmp_path) == tmp_path / "fp32.onnx"
+    with pytest.raises(NotADirectoryError):
+        float_graph(other, other / "tokenizer.json", tmp_path)
+
+
+def test_special_tokens_of_the_template_are_not_lost(tmp_path: Path) -> None:
+    directory = write_hub_model(tmp_path / "hub")
+    template = "{{ bos_token }}" + read_source(directory).speech.template
+    (directory / "chat_template.jinja").write_text(template, encoding="utf-8")
+    (directory / "tokenizer_config.json").write_text('{"bos_token": "<|pad|>"}')
+    source = read_source(directory)
+    with_it = source.chat.encode_chat((Message("user", "a"),))
+    assert source.speech.tokenizer.id_to_token(with_it[0]) == "<|pad|>"
+    folder = assemble_at(source, directory / "tokenizer.json", tmp_path / "out")
+    assert "<|pad|>" in (folder / "chat_template.jinja").read_text(encoding="utf-8")

@@ -49,7 +49,7 @@ def test_the_generation_config_names_the_end_first(tmp_path: Path) -> None:
         ("no template", "no chat template"),
         ("unknown end", "not in its vocabulary"),
         ("no end", "no end token"),
-        ("too many tokens", "tokens, the model"),
+        ("too many tokens", "the model has 500 rows"),
         ("broken config", "cannot be read"),
     ],
 )

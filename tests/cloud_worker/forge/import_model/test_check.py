@@ -20,6 +20,7 @@ from cloud_worker.forge.export import (
     TokenizerMissingError,
 )
 from cloud_worker.forge.import_model.check import check, cloud_fault
+from cloud_worker.forge.quantize.calibration import CalibrationSetError
 from edgewise.wire.errors import ConfigError, EdgewiseError
 from tests.factories.imported import TINY, write_model
 from tests.factories.tokenizers import tokenizer_json
@@ -51,6 +52,50 @@ def cut(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
 
 
+def header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Where the tensors' bytes begin, and what is said of them."""
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    return 8 + length, json.loads(raw[8 : 8 + length])
+
+
+def spoilt(path: Path) -> None:
+    """A tensor's last value becomes a bfloat16 that is no number."""
+    start, tensors = header(path)
+    end = start + next(each["data_offsets"][1] for name, each in tensors.items() if name != "__metadata__")
+    raw = path.read_bytes()
+    path.write_bytes(raw[: end - 2] + b"\xc0\x7f" + raw[end:])
+
+
+def with_name(path: Path) -> None:
+    """One tensor more, that loaders pass over, with a name that no file system and no UTF-8 holds."""
+    start, tensors = header(path)
+    rest = path.read_bytes()[start:] + b"\0\0\0\0"
+    tensors["\ud800rotary_emb.inv_freq"] = {"dtype": "F32", "shape": [1], "data_offsets": [len(rest) - 4, len(rest)]}
+    text = json.dumps(tensors).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + rest)
+
+
+def described(folder: Path, text: str) -> None:
+    """The template stands in tokenizer_config.json alone."""
+    (folder / "chat_template.jinja").unlink()
+    (folder / "tokenizer_config.json").write_text(text)
+
+
+def moved(folder: Path, to: int) -> None:
+    """The last word of the tokenizer gets another id."""
+    raw = json.loads((folder / "tokenizer.json").read_text())
+    raw["model"]["vocab"][list(raw["model"]["vocab"])[-1]] = to
+    (folder / "tokenizer.json").write_text(json.dumps(raw))
+
+
+def added(folder: Path, to: int) -> None:
+    """An added token claims another id than it gets."""
+    raw = json.loads((folder / "tokenizer.json").read_text())
+    raw["added_tokens"][0]["id"] = to
+    (folder / "tokenizer.json").write_text(json.dumps(raw))
+
+
 HARM: dict[str, tuple[Callable[[Path], Any], type[EdgewiseError], str]] = {
     "no config": (lambda f: (f / "config.json").unlink(), ConfigJsonError, "cannot be read"),
     "another model": (lambda f: edited(f, "config.json", model_type="gpt2"), ConfigJsonError, "'gpt2'"),
@@ -79,6 +124,40 @@ HARM: dict[str, tuple[Callable[[Path], Any], type[EdgewiseError], str]] = {
         CheckpointFileError,
         "outside",
     ),
+    "infinity in the config": (
+        lambda f: (f / "config.json").write_text((f / "config.json").read_text().replace("1e-06", "Infinity")),
+        ConfigJsonError,
+        "Infinity is no JSON number",
+    ),
+    "a number as text": (lambda f: edited(f, "config.json", rms_norm_eps="1e-6"), ConfigJsonError, "rms_norm_eps"),
+    "rotary as a list": (lambda f: edited(f, "config.json", rope_scaling=[1]), ConfigJsonError, "objects"),
+    "a rotary base as text": (
+        lambda f: edited(f, "config.json", rope_parameters={"rope_theta": "abc"}),
+        ConfigJsonError,
+        "rope_theta",
+    ),
+    "weights that are no numbers": (lambda f: spoilt(shards(f)[0]), CheckpointFileError, "not finite"),
+    "a tensor's name of half a character": (lambda f: with_name(shards(f)[0]), CheckpointFileError, "has the name"),
+    "an id beyond the rows": (lambda f: moved(f, 30_000_000), TokenizerMissingError, "up to 30000000"),
+    "an added token beyond the rows": (lambda f: added(f, 10**6), ConfigError, "lists token 1000000"),
+    "half a character in the template": (
+        lambda f: described(f, '{"chat_template": "\\ud800"}'),
+        TokenizerMissingError,
+        "half a character",
+    ),
+    "half a character in a token": (
+        lambda f: (
+            (f / "chat_template.jinja").write_text("{{ bos_token }}{{ messages[0].content }}"),
+            (f / "tokenizer_config.json").write_text('{"bos_token": "\\ud800"}'),
+        ),
+        TokenizerMissingError,
+        "bos_token",
+    ),
+    "a template that divides by zero": (
+        lambda f: (f / "chat_template.jinja").write_text("{{ 1 / 0 }}"),
+        TokenizerMissingError,
+        "division by zero",
+    ),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), TokenizerMissingError, "does not load"),
     "a damaged tokenizer": (lambda f: cut(f / "tokenizer.json", 99), TokenizerMissingError, "does not load"),
     "a larger tokenizer": (
@@ -103,6 +182,11 @@ def test_a_defect_is_said_before_the_work(sound: Path, tmp_path: Path, harm: str
     with pytest.raises(error) as caught:
         looked_at(folder)
     assert said in str(caught.value) and caught.value.remedy
+
+
+def test_a_precision_that_needs_calibration_is_said_before_the_work(sound: Path) -> None:
+    with pytest.raises(CalibrationSetError, match="needs calibration rows"):
+        looked_at(sound, "int8-static-channel-mse")
 
 
 def test_a_sound_directory(sound: Path) -> None:

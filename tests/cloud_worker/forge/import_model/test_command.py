@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgewise.cli.main import run
+from edgewise.cli.model_import import is_refused
 from edgewise.generation.tokenizer import ChatTokenizer
 from tests.cloud_worker.forge.import_model.conftest import Imported
 from tests.edgewise.cli.fake_api import FakeApi, serving
@@ -93,6 +95,27 @@ def test_the_how_to(
     assert run(shlex.split(registered)[1:]) == 0
     assert len(api.asked) == 2
     assert ChatTokenizer.load(tmp_path / "imported" / "mine" / "edge")
+
+
+def test_registering_without_a_key_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EDGEWISE_API_KEY", raising=False)
+    assert run(["model", "import", "nowhere", "--register"]) == 1
+    assert "There is no operator key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("registered", "override", "refused"),
+    [(False, None, True), (False, "why", True), (True, "", True), (True, "why", False)],
+)
+def test_a_reason_counts_only_where_it_is_written_down(
+    imports: dict[str, Imported], registered: bool, override: str | None, refused: bool
+) -> None:
+    report = msgspec.structs.replace(imports["llama"].report, gates=(("a gate", False),))
+    assert is_refused(report, registered, override) is refused
+    assert not is_refused(imports["llama"].report, registered, override)
 
 
 @pytest.mark.parametrize(

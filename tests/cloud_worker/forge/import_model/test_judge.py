@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from cloud_worker.forge.evaluate.decoder import Advance, Forced, Said, no_progress
+from cloud_worker.forge.export import GraphUnfitError
 from cloud_worker.forge.import_model.judge import agreement, cells, edge_views, parent_views, questions
 from cloud_worker.forge.import_model.prompts import OwnPrompt, PromptsFileError
 from tests.factories.tokenizers import END_ID, tiny_tokenizer
@@ -83,3 +85,16 @@ def test_a_prompt_without_room_for_an_answer_is_named() -> None:
     with pytest.raises(PromptsFileError, match="leaves no room") as caught:
         questions(PROMPTS, TOKENIZER, 20, 16)
     assert caught.value.where == "line 1"
+
+
+def test_logits_that_are_no_numbers_pass_for_nothing() -> None:
+    """A model that overflows agrees with itself at every place, and would pass every gate."""
+
+    class Overflown(Scripted):
+        def force(
+            self, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]], advance: Advance = no_progress
+        ) -> list[Forced]:
+            return [Forced((0,) * (len(one) + 1), (math.nan,) * (len(one) + 1)) for one in replies]
+
+    with pytest.raises(GraphUnfitError, match="no numbers"):
+        parent_views(Overflown(["a", "b", "c"]), EXAM, TOKENIZER, 16, no_progress)

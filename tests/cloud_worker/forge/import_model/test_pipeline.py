@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
+import shutil
 import time
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import torch
 from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.architectures import ConfigJsonError
 from cloud_worker.forge.evaluate.decoder import open_decoder
+from cloud_worker.forge.export import NotEnoughRoomError
+from cloud_worker.forge.export.room import DISK_BYTES_PER_PARAMETER
 from cloud_worker.forge.import_model import STAGES
 from cloud_worker.forge.import_model.pipeline import ImportPlaceError, ImportRequest, import_model
 from cloud_worker.forge.import_model.reference import ReferenceDecoder
@@ -144,3 +148,34 @@ def test_half_a_billion_random_weights_go_through(tmp_path: Path) -> None:
     assert report.parameters == 494_032_768 and report.cloud_fault == ""
     assert load_manifest(asked.out / "edge").id == report.edge.manifest_id
     assert load_manifest(asked.out / "cloud").id == report.cloud.manifest_id
+
+
+def copied(imports: dict[str, Imported], tmp_path: Path) -> ImportRequest:
+    """A finished import, moved to another place."""
+    shutil.copytree(imports["llama"].asked.out, tmp_path / "out")
+    return dataclasses.replace(imports["llama"].asked, out=tmp_path / "out")
+
+
+def test_a_model_is_never_imported_over_itself(imports: dict[str, Imported], tmp_path: Path) -> None:
+    asked = copied(imports, tmp_path)
+    before = written_at(asked.out)
+    with pytest.raises(ImportPlaceError, match="lies in a folder that the import writes"):
+        import_model(dataclasses.replace(asked, directory=asked.out / "cloud"), Watch())
+    assert written_at(asked.out) == before
+
+
+def test_a_folder_that_was_taken_away_is_made_again(imports: dict[str, Imported], tmp_path: Path) -> None:
+    asked = copied(imports, tmp_path)
+    assert import_model(asked, Watch()).edge.directory == str(asked.out / "edge")
+    shutil.rmtree(asked.out / "edge")
+    report = import_model(asked, Watch())
+    assert load_manifest(Path(report.edge.directory)).id == report.edge.manifest_id
+
+
+def test_what_is_finished_counts_as_room_when_it_goes_on(imports: dict[str, Imported], tmp_path: Path) -> None:
+    asked = copied(imports, tmp_path)
+    needed = imports["llama"].report.parameters * DISK_BYTES_PER_PARAMETER
+    own = sum(path.stat().st_size for path in asked.out.rglob("*") if path.is_file())
+    assert import_model(asked, Watch(), disk=lambda _: needed - own).edge.bytes
+    with pytest.raises(NotEnoughRoomError):
+        import_model(asked, Watch(), disk=lambda _: needed - own - 1)

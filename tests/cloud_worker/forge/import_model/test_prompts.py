@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_worker.forge.import_model.prompts import FIELDS, PromptsFileError, digest_of, read_prompts
+from tests.factories.imported import write_prompts
 
 values = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.lists(st.integers(), max_size=2)
 rows = st.dictionaries(st.sampled_from([*FIELDS, "more"]), values, max_size=4)
@@ -82,3 +83,9 @@ def test_any_bytes_give_prompts_or_the_error(raw: bytes, tmp_path_factory: pytes
         return
     assert found and all(each.prompt.strip() and each.language for each in found)
     digest_of(found)
+
+
+def test_more_languages_than_gates_judge_are_refused(tmp_path: Path) -> None:
+    rows = [{"prompt": "a", "language": f"x-{number}"} for number in range(33)]
+    with pytest.raises(PromptsFileError, match="more than 32 languages"):
+        read_prompts(write_prompts(tmp_path / "p.jsonl", *rows))

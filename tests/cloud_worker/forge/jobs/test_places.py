@@ -30,7 +30,19 @@ def test_a_path_below_a_root_is_found_relative_and_absolute(root: Path, tmp_path
 
 @pytest.mark.parametrize(
     "named",
-    ["../outside", "models/../../outside", "link", "/etc", "/", "", "models/none", "prompts.txt", "a\0b", "0" * 64],
+    [
+        "../outside",
+        "models/../../outside",
+        "link",
+        "/etc",
+        "/",
+        "",
+        "models/none",
+        "prompts.txt",
+        "a\0b",
+        "0" * 64,
+        "x" * 400,
+    ],
 )
 def test_anything_else_is_refused(root: Path, named: str) -> None:
     with pytest.raises(PlaceRefusedError):
@@ -58,3 +70,9 @@ def test_no_text_leads_out(tmp_path_factory: pytest.TempPathFactory, named: str)
     except PlaceRefusedError:
         return
     assert found.is_relative_to(root.resolve())
+
+
+def test_a_manifest_that_cannot_be_read_hides_no_other(root: Path) -> None:
+    (root / "a" / "manifest.json").mkdir(parents=True)
+    mine = root / "models" / "mine"
+    assert Places([root]).model(write_tiny_model(mine).id) == mine

@@ -164,6 +164,8 @@ def test_a_model_of_another_family_needs_a_calibration_file(float_model: FloatMo
     (tmp_path / "hub").mkdir()
     directory = write_hub_model(tmp_path / "hub")
     (directory / "tokenizer.json").write_text(json.dumps(renamed), encoding="utf-8")
+    template = source.speech.template.replace("<|user|>", "<|human|>").replace("<|' + message['role']", "<|human' + ''")
+    (directory / "chat_template.jinja").write_text(template, encoding="utf-8")
     with pytest.raises(CalibrationSetError, match="empty"):
         make_trial(read_source(directory), per_cell=1)
     texts = [
@@ -211,3 +213,13 @@ def test_every_method_is_asked_for_by_default() -> None:
     assert command.run.__doc__
     assert parsed("--model", "x").methods == ""
     assert METHODS[0].name == "fp32"
+
+
+@pytest.mark.parametrize("option", ["--rows", "--per-cell", "--out", "--work"])
+def test_an_option_that_nothing_can_be_measured_with(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    value = str(tmp_path / "file") if option in ("--out", "--work") else "0"
+    assert command.main(parsed("--model", str(tmp_path), option, value)) == 1
+    assert f"{option} cannot be used" in capsys.readouterr().err

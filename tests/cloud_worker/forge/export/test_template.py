@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloud_worker.forge.export import TokenizerMissingError
-from cloud_worker.forge.import_model.template import checked_tokenizer, filled_template, unended
+from cloud_worker.forge.export.template import checked_tokenizer, filled_template, unended
 from edgewise.generation.state import Message
 from edgewise.generation.template import ChatTemplate
 from edgewise.wire.errors import ConfigError

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from cloud_worker.forge.export import TokenizerMissingError
+from cloud_worker.forge.export.errors import TokenizerMissingError
 from cloud_worker.forge.export.tokenizer_files import CONFIG, JSON_BYTES_MAX
 from edgewise.generation.state import Message
 from edgewise.generation.template import ChatTemplate
@@ -36,6 +36,8 @@ def filled_template(directory: Path, template: str) -> str:
 def checked_tokenizer(directory: Path, tokenizer: bytes, template: str, eos_ids: tuple[int, ...]) -> ChatTokenizer:
     """Our tokenizer of the directory. Raises ConfigError for a kind that cannot be streamed, TokenizerMissingError for
     a template that takes no question, or writes markers that the tokenizer does not know as one token."""
+    if any("\ud800" <= character <= "\udfff" for character in template):
+        raise _unfit(directory, "it holds half a character (a lone surrogate)", "whole characters")
     found = ChatTokenizer(tokenizer, template.encode("utf-8"), eos_ids, str(directory / TOKENIZER_FILE))
     try:
         parts = ChatTemplate(template.encode("utf-8")).render(_SAMPLE[:1])
@@ -77,7 +79,7 @@ def _text(described: dict[str, Any], name: str, directory: Path) -> str:
     found = found.get("content") if isinstance(found, dict) else found
     if found is None and name in described:
         return ""
-    if not isinstance(found, str):
+    if not isinstance(found, str) or any("\ud800" <= character <= "\udfff" for character in found):
         raise _unfit(directory, f"the template needs {name}", f"{name} in {CONFIG}")
     return found
 
