@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from benchmarks.reference_items import LEAST
-from benchmarks.reference_rows import Choice, chosen, percent, too_few
+from benchmarks.reference_rows import Choice, chosen, kept, percent, too_few
 from benchmarks.report import Floor, Row, row
 from cloud_worker.forge.curriculum import Language
 from cloud_worker.forge.evaluate import Mark, perplexity
@@ -16,9 +17,17 @@ from cloud_worker.forge.evaluate.statistics import auroc, mcnemar, paired_bootst
 
 BOOTSTRAP_SEED: Final = 5
 HARD: Final = (3, 4)
+ORACLE: Final = "oracle condition: points above the cloud / 5, or edge share at cloud accuracy / 70, the larger"
+
+
+def least_sure(mark: Mark) -> float:
+    """The log-probability of the least sure token; where nothing was said nothing is sure."""
+    return mark.min_logprob if mark.n_tokens else -math.inf
+
+
 _SCORES: Final[dict[str, Callable[[Mark], float]]] = {
-    "mean": lambda mark: mark.mean_logprob,
-    "minimum": lambda mark: mark.min_logprob,
+    "mean": lambda mark: mark.mean_logprob if mark.n_tokens else -math.inf,
+    "minimum": least_sure,
 }
 
 
@@ -76,10 +85,9 @@ def routing(edge: Sequence[Mark], cloud: Sequence[Mark], words: str, floors: boo
     ):
         yield row(metric, f"{words} phrasings", "%", "higher", value, samples=count)
     best = max((found.oracle - found.cloud_only) / 5, found.share_at_cloud_accuracy / 70)
-    metric = "oracle condition: points above the cloud / 5, or edge share at cloud accuracy / 70, the larger"
     wanted = Floor("ours", ">=", 1) if floors else None
     reason = too_few(count, LEAST) if floors else ""
-    yield row(metric, f"{words} phrasings", "", "higher", best, samples=count, floor=wanted, reason=reason)
+    yield row(ORACLE, f"{words} phrasings", "", "higher", best, samples=count, floor=wanted, reason=reason)
 
 
 def confidence(edge: Sequence[Mark], cloud: Sequence[Mark], words: str) -> Iterator[Row]:
@@ -98,7 +106,7 @@ def cascades(
     edge: Sequence[Mark], cloud: Sequence[Mark], calibration: tuple[Sequence[Mark], Sequence[Mark]], words: str
 ) -> Iterator[Row]:
     """The curve on the test items, and the test's accuracy at the threshold that the calibration items chose."""
-    scores = [mark.min_logprob for mark in edge]
+    scores = [least_sure(mark) for mark in edge]
     points, count = cascade(flags(edge), flags(cloud), scores), len(edge)
     for tenth in range(11):
         point = points[round(tenth * count / 10)]
@@ -107,7 +115,7 @@ def cascades(
     mine, its = calibration
     if not mine or len(mine) != len(its):
         return
-    curve = cascade(flags(mine), flags(its), [mark.min_logprob for mark in mine])
+    curve = cascade(flags(mine), flags(its), [least_sure(mark) for mark in mine])
     picked = largest_share(curve, percent(its))
     found = at_threshold(flags(edge), flags(cloud), scores, picked.threshold)
     condition = f"threshold {picked.threshold:.3f} of {len(mine)} calibration items, {words} phrasings"
@@ -124,12 +132,13 @@ def drafting(name: str, target: Sequence[Mark], views: Sequence[Accepted], words
         mine = [view for view, mark in zip(views, target, strict=True) if mark.exercise.grade == grade]
         yield from _acceptance(f"{name} to cloud, grade {grade}, {words} phrasings", mine, None)
     wanted = Floor("ours", ">=", 0.8) if floors else None
-    yield from _acceptance(f"{name} to cloud, all grades, {words} phrasings", views, wanted)
+    reason = too_few(len(views), LEAST) if floors else ""
+    yield from _acceptance(f"{name} to cloud, all grades, {words} phrasings", views, wanted, reason)
 
 
-def _acceptance(condition: str, views: Sequence[Accepted], floor: Floor | None) -> Iterator[Row]:
+def _acceptance(condition: str, views: Sequence[Accepted], floor: Floor | None, reason: str = "") -> Iterator[Row]:
     count = sum(len(view.hits) for view in views)
-    yield row("draft acceptance", condition, "", "higher", rate(views), samples=count, floor=floor)
+    yield row("draft acceptance", condition, "", "higher", rate(views), samples=count, floor=floor, reason=reason)
     a_pass = tokens_per_pass(views)
     yield row(f"tokens a pass of the cloud, {DRAFTED} drafted", condition, "", "higher", a_pass, samples=count)
 
@@ -139,9 +148,7 @@ def quantized(name: str, bits: int, marks: Sequence[Mark], before: Sequence[Mark
     mine, its, count = percent(marks), percent(before), len(marks)
     wanted = Floor("ratio", ">=", 0.97) if bits == 4 else None
     metric, peer = f"int{bits} edge in ONNX Runtime", "full precision"
-    yield row(
-        metric, f"{name}, exact match", "%", "higher", mine, peer=peer, peer_value=its, samples=count, floor=wanted
-    )
+    yield kept(metric, f"{name}, exact match", mine, (peer, its), count, wanted)
     after, earlier = perplexity(marks), perplexity(before)
     condition = f"{name}, answer perplexity"
     yield row(metric, condition, "", "lower", after, peer=peer, peer_value=earlier, samples=count)

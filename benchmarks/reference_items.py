@@ -28,6 +28,9 @@ PART: Final = 256
 LEAST: Final = 100
 TEST, CALIBRATION = "test", "calibration"
 
+Reply = tuple[tuple[int, ...], bool]
+"""Ids of a reply, and whether it ended by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:
@@ -92,12 +95,13 @@ def judge_part(part: Part) -> list[Mark]:
     return judge(_decoder(folder), _encoder(folder / "tokenizer.json"), chosen)
 
 
-def accept_part(part: Part, replies: Sequence[Sequence[int]], own: Sequence[Sequence[int] | None]) -> list[Accepted]:
+def accept_part(part: Part, said: Sequence[Reply], own: Sequence[tuple[int, ...] | None]) -> list[Accepted]:
     """The model's view of the cloud's replies to one part."""
     folder = part.home / part.model
     drawn, encoder = exercises(part.effort, part.split), _encoder(folder / "tokenizer.json")
     prompts = [prompt_ids(encoder, drawn[place]) for place in part.places]
-    return accepted(_decoder(folder), prompts, replies, own)
+    replies, whole = [ids for ids, _ in said], [ended for _, ended in said]
+    return accepted(_decoder(folder), prompts, replies, own, ended=whole)
 
 
 def parts(home: Path, model: str, effort: Effort, split: str, size: int = PART) -> list[Part]:
@@ -133,13 +137,9 @@ def _views(
     for name in drafts:
         mine = sheets.marks[name, TEST]
         for part in parts(home, name, effort, TEST):
-            own = [mine[place].ids if ended(mine[place]) else None for place in part.places]
-            yield pool.submit(accept_part, part, [said[place].ids for place in part.places], own), part
-
-
-def ended(mark: Mark) -> bool:
-    """Whether the reply ended by itself: its end token is counted too."""
-    return mark.n_tokens > len(mark.ids)
+            own = [mine[place].ids if mine[place].ended else None for place in part.places]
+            replies = [(said[place].ids, said[place].ended) for place in part.places]
+            yield pool.submit(accept_part, part, replies, own), part
 
 
 def _gather(sheets: Sheets, running: Mapping[Future[list[Mark]], Part], bar: Progress, task: TaskID) -> None:

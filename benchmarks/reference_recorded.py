@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.reference_rows import kept
 from benchmarks.report import Floor, Row, row
 from edgewise.wire.findings import accuracy, load_findings, perplexity
 from edgewise.wire.manifest import load_manifest
@@ -35,7 +36,6 @@ def recorded_rows(directory: Path, name: str, bits: int) -> Iterator[Row]:
     count, peer = sum(cell.total for cell in mine), f"{findings.parent.name}, recorded in findings.json"
     metric, floor = f"int{bits} edge in ONNX Runtime", Floor("ratio", ">=", 0.97) if bits == 4 else None
     before, after = 100 * accuracy(its), 100 * accuracy(mine)
-    condition = f"{name}, exact match"
-    yield row(metric, condition, "%", "higher", after, peer=peer, peer_value=before, samples=count, floor=floor)
+    yield kept(metric, f"{name}, exact match", after, (peer, before), count, floor)
     condition, beside = f"{name}, answer perplexity", perplexity(its)
     yield row(metric, condition, "", "lower", perplexity(mine), peer=peer, peer_value=beside, samples=count)

@@ -44,6 +44,24 @@ def missing(metric: str, condition: str, unit: str, floor: Floor, reason: str) -
     return row(metric, condition, unit, better, math.nan, floor=floor, reason=reason)
 
 
+def kept(metric: str, condition: str, ours: float, beside: tuple[str, float], count: int, floor: Floor | None) -> Row:
+    """Percent right beside what it was before (its name and percent), judged on LEAST exercises or more."""
+    peer, before = beside
+    reason = too_few(count, LEAST) if floor else ""
+    return row(
+        metric,
+        condition,
+        "%",
+        "higher",
+        ours,
+        peer=peer,
+        peer_value=before,
+        samples=count,
+        floor=floor,
+        reason=reason,
+    )
+
+
 def exact_match(model: str, marks: Sequence[Mark], graded: bool, least: int = LEAST) -> Iterator[Row]:
     """Percent right by grade, language and phrasing with Wilson bounds; `graded` models carry the floor of grade 1."""
     for held_out, words in PHRASINGS.items():
@@ -55,6 +73,16 @@ def exact_match(model: str, marks: Sequence[Mark], graded: bool, least: int = LE
                     wanted = Floor("ours", ">=", 95) if graded and grade == 1 and not held_out else None
                     condition = f"{model}, grade {grade}, {language}, {words} phrasings"
                     yield from _share(condition, group, wanted, least)
+    if graded:
+        yield from _ungraded(model, marks)
+
+
+def _ungraded(model: str, marks: Sequence[Mark]) -> Iterator[Row]:
+    """A language without known exercises of grade 1 does not hold its floor."""
+    for language in Language:
+        if not chosen(marks, lambda e, to=language: (e.grade, e.language, e.held_out) == (1, to, False)):  # type: ignore[misc]
+            condition = f"{model}, grade 1, {language}, known phrasings"
+            yield missing("exact match", condition, "%", Floor("ours", ">=", 95), "no exercises of this group")
 
 
 def _share(condition: str, group: Sequence[Mark], floor: Floor | None, least: int) -> Iterator[Row]:

@@ -17,11 +17,13 @@ from cloud_worker.forge.reference.preflight import PreflightError
 from cloud_worker.forge.tokenizer import TokenizerFileError
 from cloud_worker.forge.training.checkpoint import CheckpointError
 from cloud_worker.forge.training.corpus import CorpusFileError
+from cloud_worker.forge.training.launch import RankDiedError
 from cloud_worker.forge.training.train import TrainingStoppedError
 
 STAGES: Final = ("all", "train", *TIERS, "finish")
 STOPPED: Final = 130
 REFUSED: Final = 2
+DIED: Final = 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -95,6 +97,12 @@ def politely(work: Callable[[], int]) -> int:
     except TrainingStoppedError as stopped:
         print(stopped, file=sys.stderr)
         return STOPPED
+    except KeyboardInterrupt:
+        print("stopped; give the same command to go on from what is finished", file=sys.stderr)
+        return STOPPED
+    except RankDiedError as died:
+        print(died, file=sys.stderr)
+        return DIED
     except (PreflightError, CheckpointError, TokenizerFileError, CorpusFileError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return REFUSED

@@ -122,6 +122,17 @@ def test_what_is_missing_is_a_row_that_does_not_hold_and_says_why() -> None:
     assert verdicts(ROWS, "draft acceptance")["draft to cloud, all grades, known phrasings"] is False
 
 
+def test_a_group_that_was_not_examined_does_not_hold() -> None:
+    english = [mark for mark in EDGE if mark.exercise.language is Language.ENGLISH]
+    assert verdicts(list(single.exact_match("edge", english, graded=True)), "exact match") == {
+        "edge, grade 1, en, known phrasings": True,
+        "edge, grade 1, zh, known phrasings": False,
+    }
+    unseen = [mark for mark in EDGE if mark.exercise.held_out]
+    rows = list(bench.rows_of(HOME, Sheets({("edge", TEST): unseen, ("cloud", TEST): unseen}), {}))
+    assert verdicts(rows, compare.ORACLE) == {"known phrasings": False}
+
+
 def test_the_oracle_condition_takes_the_better_of_two() -> None:
     (name,) = {each.metric for each in ROWS if each.metric.startswith("oracle condition")}
     assert verdicts(ROWS, name) == {"known phrasings": True}
@@ -132,6 +143,14 @@ def test_the_oracle_condition_takes_the_better_of_two() -> None:
 def test_confidence_ranks_what_is_right_first() -> None:
     found = [each.ours for each in ROWS if each.metric == "AUROC: edge right"]
     assert found == [1.0] * 4
+
+
+def test_where_nothing_was_said_nothing_is_sure() -> None:
+    unfit = [Mark(EXAM[0], "", False), *EDGE[1:]]
+    found = {each.condition: each.ours for each in compare.confidence(unfit, unfit, "known") if "right" in each.metric}
+    assert set(found.values()) == {1.0}
+    kept = [each for each in compare.cascades(unfit, unfit, (unfit, unfit), "known") if "share" in each.metric]
+    assert kept[0].ours == 100
 
 
 def test_the_cascade_ends_at_the_two_models_and_its_threshold_comes_from_elsewhere() -> None:
@@ -148,6 +167,9 @@ def test_few_items_never_hold_a_floor() -> None:
     (judged, _) = [each for each in rows if each.floor]
     assert judged.holds is False
     assert "2 exercises; a floor is judged on 100 or more" in judged.reason
+    views = [Accepted((True,) * 9)] * len(few)
+    others = [*compare.drafting("edge", few, views, "known", floors=True), *compare.quantized("edge", 4, few, few)]
+    assert [each.holds for each in others if each.floor] == [False, False]
 
 
 def test_quantization_is_judged_at_four_bits_only() -> None:

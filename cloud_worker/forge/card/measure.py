@@ -123,8 +123,9 @@ class Sitting:
         )
 
     def _accepted(self, draft: Decoder, own: Sequence[Mark], target: Sequence[Mark]) -> list[Accepted]:
-        mine = [mark.ids if mark.n_tokens > len(mark.ids) else None for mark in own]
-        return accepted(draft, self.examination.prompts, [mark.ids for mark in target], mine)
+        mine = [mark.ids if mark.ended else None for mark in own]
+        replies, ended = [mark.ids for mark in target], [mark.ended for mark in target]
+        return accepted(draft, self.examination.prompts, replies, mine, ended=ended)
 
     def _parent(self, one: Candidate, marks: Sequence[Mark]) -> tuple[ParentFound | None, tuple[AgreementFound, ...]]:
         if one.parent is None:

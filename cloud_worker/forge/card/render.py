@@ -128,7 +128,9 @@ def gates_table(findings: Findings) -> str:
     for gate in gates_of(findings):
         found = "not measured" if gate.found is None else f"{gate.found:.4f}"
         wanted = f"{'<' if gate.at_most else '≥'} {gate.limit:g}"
-        rows.append((gate.name, gate.language, wanted, found, "yes" if gate.holds else "no"))
+        verdict = "yes" if gate.holds else "no"
+        said = f"{verdict}; {gate.reason}" if gate.found is not None and gate.reason else verdict
+        rows.append((gate.name, gate.language, wanted, found, said))
     return markdown(("gate", "language", "wanted", "found", "holds"), rows) if rows else ""
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from cloud_worker.forge.recipes import Lessons
@@ -20,7 +21,10 @@ from cloud_worker.forge.training.train import Job
 
 @dataclass(frozen=True)
 class Variant:
-    """A student: which shares of its tokens are guided, taught and on-policy, and the settings of its lessons."""
+    """A student: which shares of its tokens are guided, taught and on-policy, and the settings of its lessons.
+
+    `teacher` is the tier that it learns from; empty: the one that the recipe gives it.
+    """
 
     name: str
     guided: float = 0.0
@@ -30,13 +34,14 @@ class Variant:
     temperature: float = 2.0
     hidden: float = 0.5
     attention: float = 0.5
+    teacher: str = ""
 
     def lessons(self, teacher: str, tokens: int) -> Lessons | None:
         """The lessons of a student of `tokens` tokens; None for the plain one."""
         if not (self.guided or self.taught or self.on_policy):
             return None
         return Lessons(
-            teacher,
+            self.teacher or teacher,
             guided_tokens=round(self.guided * tokens),
             taught_tokens=round(self.taught * tokens),
             on_policy_tokens=round(self.on_policy * tokens),
@@ -52,11 +57,21 @@ VARIANTS: Final = (
     Variant("soft", taught=0.4),
     Variant("soft, T = 1", taught=0.4, temperature=1.0),
     Variant("soft, all steps", taught=1.0),
+    Variant("soft, straight from the cloud", taught=0.4, teacher="cloud"),
     Variant("hidden", guided=0.1, attention=0.0),
     Variant("attention", guided=0.1, hidden=0.0),
     Variant("soft + on-policy", taught=0.4, on_policy=0.05),
     Variant("everything", guided=0.1, taught=0.4, on_policy=0.05),
 )
+
+
+def distinct(variants: Sequence[Variant], teacher: str) -> tuple[Variant, ...]:
+    """The variants that differ for a student of `teacher`: without those that only name that teacher once more.
+
+    Where the recipe's teacher was itself taught by a larger model, as the draft's is, "soft" is the progressive student
+    and "soft, straight from the cloud" the one that skips a step of the chain.
+    """
+    return tuple(one for one in variants if one.teacher != teacher)
 
 
 @dataclass(frozen=True)
@@ -77,17 +92,29 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where students are made: a plain job to vary (its corpus is long enough for all), and the teacher's tier."""
+    """Where students are made: a plain job to vary (its corpus is long enough for all), and the teacher's tier.
+
+    Labels of the teacher `tier` lie in `labels.tier` beside the job's rows, its model in the folder `tier` of `models`.
+    """
 
     job: Job
     teacher: str
+    models: Path
+
+    def labels(self, teacher: str) -> Path:
+        """The folder of a teacher's labels."""
+        return self.job.corpus.parent / f"labels.{teacher}"
 
     def student(self, variant: Variant, tokens: int, budget: str) -> Outcome:
-        """Train one student, unless its log is there."""
+        """Train one student, unless the log of just this one is there."""
         recipe = dataclasses.replace(self.job.recipe, tokens=tokens, lessons=variant.lessons(self.teacher, tokens))
-        out = self.job.out / f"{variant.name.replace(' ', '-').replace(',', '')}-{budget.replace(' ', '-')}"
+        name = f"{variant.name.replace(',', '')} {budget} {tokens}".replace(" ", "-")
+        out = self.job.out / name
         out.mkdir(parents=True, exist_ok=True)
-        job = dataclasses.replace(self.job, recipe=recipe, out=out)
+        taught_by = variant.teacher or self.teacher
+        job = dataclasses.replace(
+            self.job, recipe=recipe, out=out, labelled=self.labels(taught_by), teacher=self.models / taught_by
+        )
         if not job.log.exists():
             train_model(job, lambda step, steps, loss: None)
         log = json.loads(job.log.read_text(encoding="utf-8"))
@@ -111,7 +138,7 @@ def ablate(
     return found
 
 
-def table(outcomes: list[Outcome], label_seconds: float, settings: Mapping[str, object]) -> str:
+def table(outcomes: list[Outcome], label_seconds: Mapping[str, float], settings: Mapping[str, object]) -> str:
     """The table for the card, in Markdown."""
     head = ("student", "at", "tokens", "seconds", "g1", "g2", "g3", "g4", "mean", "against plain")
     plain = outcomes[0].mean
@@ -122,8 +149,10 @@ def table(outcomes: list[Outcome], label_seconds: float, settings: Mapping[str, 
             (one.variant, one.budget, f"{one.tokens:,}", f"{one.seconds:.0f}", *shares, f"{one.mean - plain:+.1f}")
         )
     told = ", ".join(f"{name} {value}" for name, value in settings.items())
+    cost = ", ".join(f"{seconds:.0f} s ({tier})" for tier, seconds in label_seconds.items())
     caption = (
         f"Percent of development exercises whose every answer token is the most likely one; one seed ({told}). The "
-        f"teacher's labels took {label_seconds:.0f} s once, not counted in the seconds of the students that read them."
+        f"teachers' labels took {cost} once, not counted in the seconds of the students that read them; nor is the "
+        "training of a teacher."
     )
     return caption + "\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"

@@ -11,7 +11,7 @@ from typing import Final
 
 from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.distill import labels
-from cloud_worker.forge.distill.ablation import VARIANTS, Bench, Outcome, ablate, table
+from cloud_worker.forge.distill.ablation import VARIANTS, Bench, Outcome, ablate, distinct, table
 from cloud_worker.forge.recipes import RECIPES
 from cloud_worker.forge.training import corpus, trunk
 from cloud_worker.forge.training.train import Job
@@ -29,7 +29,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--variants", default="", help="names separated by semicolons; all when left out")
     command.add_argument("--ranks", type=int, default=None, help="processes of one training (default: the recipe's)")
     command.add_argument("--no-compile", action="store_true", help="do not use torch.compile")
-    command.add_argument("--out", type=Path, default=None, help="the table's file (default WORK/ablation/table.md)")
+    command.add_argument("--out", type=Path, default=None, help="the table's file (default beside the students)")
 
 
 def run(given: argparse.Namespace) -> int:
@@ -37,15 +37,15 @@ def run(given: argparse.Namespace) -> int:
     work = given.work or Path("build") / f"forge-{given.recipe}"
     recipe = RECIPES[given.recipe].model(given.student)
     teacher = recipe.lessons.teacher if recipe.lessons else "cloud"
-    if not (work / teacher / "model.safetensors").exists():
-        print(
-            f"{work / teacher}: expected a trained {teacher} model; train it first, or name its --work", file=sys.stderr
-        )
-        return 2
-    folder = work / "ablation"
-    label_seconds = _prepare(folder, work, teacher, given.tokens)
     names = {name.strip() for name in given.variants.split(";") if name.strip()}
-    chosen = tuple(one for one in VARIANTS if not names or one.name in names or one.name == "plain")
+    asked = (one for one in distinct(VARIANTS, teacher) if not names or one.name in names or one.name == "plain")
+    chosen = tuple(asked)
+    teachers = sorted({one.teacher or teacher for one in chosen})
+    if missing := [tier for tier in teachers if not (work / tier / "model.safetensors").exists()]:
+        said = f"expected a trained {missing[0]} model; train it first, or name its --work"
+        print(f"{work / missing[0]}: {said}", file=sys.stderr)
+        return 2
+    folder = work / "ablation" / f"{given.student}-{given.tokens}"
     job = Job(
         dataclasses.replace(recipe, lessons=None),
         folder / "rows.npz",
@@ -55,12 +55,12 @@ def run(given: argparse.Namespace) -> int:
         not given.no_compile,
         given.ranks or RECIPES[given.recipe].ranks,
         checkpoint_every=10**9,
-        labelled=folder / "labels",
-        teacher=work / teacher,
         tokenizer=work / "tokenizer.json",
         paper_per_cell=given.paper,
     )
-    outcomes = ablate(Bench(job, teacher), chosen, given.tokens, _say)
+    bench = Bench(job, teacher, work)
+    label_seconds = {tier: _prepare(bench, tier, given.tokens) for tier in teachers}
+    outcomes = ablate(bench, chosen, given.tokens, _say)
     text = table(outcomes, label_seconds, {"student": given.student, "teacher": teacher, "seed": SEED})
     (given.out or folder / "table.md").write_text(text, encoding="utf-8")
     print(text)
@@ -71,16 +71,18 @@ def _say(outcome: Outcome) -> None:
     print(f"{outcome.variant}, {outcome.budget}: {outcome.by_grade}, {outcome.seconds:.0f} s", file=sys.stderr)
 
 
-def _prepare(folder: Path, work: Path, teacher: str, tokens: int) -> float:
-    """Make rows and labels unless they are there; returns the seconds that the labels took."""
+def _prepare(bench: Bench, teacher: str, tokens: int) -> float:
+    """Make rows and a teacher's labels unless they are there; returns the seconds that the labels took."""
+    encoder, rows_file, folder = bench.models / "tokenizer.json", bench.job.corpus, bench.labels(teacher)
     folder.mkdir(parents=True, exist_ok=True)
-    timed = folder / "label_seconds"
+    if not rows_file.exists():
+        corpus.build(encoder, SEED, tokens, 1).save(rows_file)
+    timed = folder / "seconds"
     if not timed.exists():
-        corpus.build(work / "tokenizer.json", SEED, tokens, 1).save(folder / "rows.npz")
-        rows = corpus.build(work / "tokenizer.json", SEED + 1, tokens, 1)
+        rows = corpus.build(encoder, SEED + 1, tokens, 1)
         started = time.monotonic()
-        found = labels.label(Qwen2.load(work / teacher), rows, one=trunk.lean_pass)
+        found = labels.label(Qwen2.load(bench.models / teacher), rows, one=trunk.lean_pass)
         timed_text = f"{time.monotonic() - started:.1f}"
-        labels.save(folder / "labels", rows, found)
+        labels.save(folder, rows, found)
         timed.write_text(timed_text, encoding="utf-8")
     return float(timed.read_text(encoding="utf-8"))

@@ -31,8 +31,9 @@ def bridge_for(job: Job) -> nn.ModuleList:
     return nn.ModuleList(nn.Linear(ours.hidden_size, theirs.hidden_size, bias=False) for _ in layers)
 
 
-def guidance(pupil: Pupil, ours: Seen, theirs: Seen, said: Tensor, lessons: Lessons) -> Tensor:
-    """The weighted sum of both guided terms over all mapped layers; states count at `said` positions [B, T]."""
+def guidance(pupil: Pupil, ours: Seen, theirs: Seen, batch: Batch, lessons: Lessons) -> Tensor:
+    """The mean over mapped layers of both guided terms: states at answer positions, attention of every token."""
+    said, tokens = batch.answer, batch.documents > 0
     pairs = list(enumerate(layer_map(len(ours.states), len(theirs.states))))
     total = torch.zeros((), device=said.device)
     for layer, at in pairs:
@@ -41,7 +42,7 @@ def guidance(pupil: Pupil, ours: Seen, theirs: Seen, said: Tensor, lessons: Less
             state = pupil.bridge[layer](state) if len(pupil.bridge) else state
             total = total + lessons.hidden * hidden_match(state, theirs.states[at][said])
         if lessons.attention:
-            total = total + lessons.attention * attention_match(ours.maps[layer], theirs.maps[at])
+            total = total + lessons.attention * attention_match(ours.maps[layer], theirs.maps[at], tokens)
     return total / len(pairs)
 
 
@@ -61,7 +62,7 @@ class Guided:
         ours = observed(self.pupil.model, batch.ids, batch.documents)
         with torch.no_grad():
             theirs = observed(self.teacher, batch.ids, batch.documents)
-        return self._hard(batch, ours) + guidance(self.pupil, ours, theirs, batch.answer, self.lessons)
+        return self._hard(batch, ours) + guidance(self.pupil, ours, theirs, batch, self.lessons)
 
     def _hard(self, batch: Batch, ours: Seen) -> Tensor:
         kept = batch.weights > 0

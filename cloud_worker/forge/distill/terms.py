@@ -43,10 +43,13 @@ def hidden_match(student: Tensor, teacher: Tensor) -> Tensor:
     return (_unit(student) - _unit(teacher)).square().mean()
 
 
-def attention_match(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL(teacher || student) of attention rows averaged over heads; maps are [B, heads, T, T], heads may differ."""
-    theirs, ours = (maps.float().mean(1).clamp_min(1e-9) for maps in (teacher, student))
-    return _kl(theirs.log().flatten(0, 1), ours.log().flatten(0, 1))
+def attention_match(student: Tensor, teacher: Tensor, counted: Tensor) -> Tensor:
+    """KL(teacher || student) of attention rows averaged over heads; maps are [B, heads, T, T], heads may differ.
+
+    The rows of the positions in `counted` [B, T] count: padding attends to padding and teaches nothing.
+    """
+    theirs, ours = (maps.float().mean(1)[counted].clamp_min(1e-9).log() for maps in (teacher, student))
+    return _kl(theirs, ours)
 
 
 def reverse_kl(student: Tensor, teacher: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ DRAFTED: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Of the target's reply to one prompt, its end token with it: which positions the draft would have said too."""
+    """Of the target's reply to one prompt, its end token with it where it said one: which positions are the draft's."""
 
     hits: tuple[bool, ...]
 
@@ -35,10 +35,11 @@ def accepted(
     replies: Sequence[Sequence[int]],
     own: Sequence[Sequence[int] | None],
     advance: Advance = no_progress,
+    ended: Sequence[bool] | None = None,
 ) -> list[Accepted]:
     """The draft's view of the target's replies. `own[i]`: the draft's own greedy reply where it ended, else None;
     where it is the target's, every position is accepted without another look. A reply that does not fit into the
-    draft's context has no positions."""
+    draft's context has no positions; one that was cut at its limit (not `ended`) has no end token to accept."""
     same = [mine is not None and list(mine) == list(reply) for mine, reply in zip(own, replies, strict=True)]
     advance(sum(same))
     room = draft.context_tokens - 1
@@ -48,7 +49,9 @@ def accepted(
     for index, view in zip(places, forced, strict=True):
         target = [*replies[index], draft.end]
         found[index] = Accepted(tuple(a == b for a, b in zip(view.best, target, strict=True)))
-    return [found.get(index, Accepted(())) for index in range(len(replies))]
+    taken = [found.get(index, Accepted(())) for index in range(len(replies))]
+    whole = [True] * len(replies) if ended is None else ended
+    return [one if all_of_it else Accepted(one.hits[:-1]) for one, all_of_it in zip(taken, whole, strict=True)]
 
 
 def rate(marks: Sequence[Accepted]) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,13 @@ def cascade(edge: Sequence[bool], cloud: Sequence[bool], scores: Sequence[float]
 
 
 def largest_share(points: Sequence[Point], accuracy: float) -> Point:
-    """The point that keeps most on the edge and is at least so accurate; keeping none when there is no such point."""
-    return max((point for point in points if point.accuracy >= accuracy), key=lambda p: p.share, default=points[0])
+    """The point that keeps most on the edge and is at least so accurate; keeping none when there is no such point.
+
+    Points amid equal scores do not count: no threshold keeps some of those items and not the others.
+    """
+    ends = (one for one, after in pairwise(points) if one.threshold != after.threshold)
+    real = (point for point in (*ends, points[-1]) if point.accuracy >= accuracy)
+    return max(real, key=lambda p: p.share, default=points[0])
 
 
 def at_threshold(edge: Sequence[bool], cloud: Sequence[bool], scores: Sequence[float], threshold: float) -> Point:

@@ -29,6 +29,11 @@ class Mark:
     answer_logprob: float = 0.0
     answer_tokens: int = 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether the reply ended by itself: its end token is counted too."""
+        return self.n_tokens > len(self.ids)
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -11,20 +13,24 @@ from tokenizers import Tokenizer
 from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge import card, decoding, evaluate, export, tokenizer
 from cloud_worker.forge.card.command import store
-from cloud_worker.forge.evaluate.onnx_rows import OnnxRows
-from cloud_worker.forge.evaluate.torch_batch import BatchGreedy
+from cloud_worker.forge.evaluate.decoder import Decoder
+from cloud_worker.forge.evaluate.pooled import Pooled, Source
 from cloud_worker.forge.reference.run import Run
 from cloud_worker.forge.reference.stages import Stage, Tell, quietly
+from cloud_worker.forge.workers import worker_pool
 from edgewise.wire.findings import Table
 from edgewise.wire.manifest import load_manifest, sha256_file
 
 EDGE: Final = "edge"
 
+Opening = Callable[[Source], Decoder]
+"""How a model is opened: here, or in the processes of a pool."""
+
 
 def stages(run: Run) -> list[Stage]:
     """The graphs of the edge model, then the directories and the examination of every model."""
     exports = [Stage(f"export {one}", 25, partial(_export, run, one)) for one in run.precisions]
-    return [*exports, Stage("examination", 500, partial(examine, run))]
+    return [*exports, Stage("examination", 300, partial(examine, run))]
 
 
 def _export(run: Run, precision: str, _tell: Tell) -> None:
@@ -40,8 +46,14 @@ def _graph(run: Run, precision: str) -> Path:
 
 def examine(run: Run, tell: Tell = quietly) -> None:
     """Assemble every model's directory under `out`, have all sit one examination, and write what was found."""
+    with ExitStack() as opened:
+        pool = opened.enter_context(worker_pool(run.recipe.workers)) if run.recipe.workers > 1 else None
+        _examine(run, tell, lambda source: Pooled(pool, source) if pool else source.open())
+
+
+def _examine(run: Run, tell: Tell, opening: Opening) -> None:
     encoder = tokenizer.load(run.tokenizer_file)
-    candidates = [_candidate(run, model.tier, encoder) for model in run.recipe.models]
+    candidates = [_candidate(run, model.tier, encoder, opening) for model in run.recipe.models]
     examination = card.Examination.drawn(encoder, run.per_cell, run.answer_tokens)
     done = [0]
 
@@ -55,30 +67,31 @@ def examine(run: Run, tell: Tell = quietly) -> None:
         store(run.out / tier, load_manifest(run.out / tier), findings)
 
 
-def _candidate(run: Run, tier: str, encoder: Tokenizer) -> card.Candidate:
+def _candidate(run: Run, tier: str, encoder: Tokenizer, opening: Opening) -> card.Candidate:
     """What sits the examination: the decoder of the finished directory, and the facts of the training."""
     trained, weights = run.work / tier, export.WEIGHTS[tier]
     source = _graph(run, export.SHIPPED) if weights.endswith(".onnx") else trained / weights
     folder = export.assemble(tier, source, trained / "config.json", run.tokenizer_file, run.out)
     model = Qwen2.load(trained)
     graph = weights.endswith(".onnx")
-    decoder = OnnxRows(folder, tokenizer.END) if graph else BatchGreedy(model, tokenizer.END)
+    decoder = opening(Source(folder if graph else trained, graph, tokenizer.END))
     tables = (_precisions(run, model, encoder),) if graph else ()
     parameters, lessons = sum(value.numel() for value in model.parameters()), run.recipe.model(tier).lessons
     made = card.making(run.work / f"{tier}.log.json", run.label, parameters, lessons.teacher if lessons else "")
     runtime, name = card.RUNTIMES[export.FORMATS[tier]], f"edgewise-reference-{tier}"
-    parent = _full_precision(run) if graph else None
+    parent = _full_precision(run, opening) if graph else None
     return card.Candidate(name, tier, folder, weights, runtime, decoder, made, parent, tables)
 
 
-def _full_precision(run: Run) -> card.Parent | None:
+def _full_precision(run: Run, opening: Opening) -> card.Parent | None:
     """The full-precision graph that the shipped one was quantized from; gates and card judge the one by the other."""
     if "fp32" not in run.precisions:
         return None
     graph = _graph(run, "fp32")
     place, config = run.work / "assembled-fp32", run.work / EDGE / "config.json"
     folder = export.assemble(EDGE, graph, config, run.tokenizer_file, place)
-    return card.Parent("the full-precision graph", OnnxRows(folder, tokenizer.END), sha256_file(graph))
+    decoder = opening(Source(folder, True, tokenizer.END))
+    return card.Parent("the full-precision graph", decoder, sha256_file(graph))
 
 
 def _precisions(run: Run, model: Qwen2, encoder: Tokenizer) -> Table:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -19,10 +20,14 @@ from cloud_worker.forge.reference import finishing, preflight
 from cloud_worker.forge.reference.run import Run, uses_labels
 from cloud_worker.forge.reference.stages import Stage, Tell, quietly, run_stages
 from cloud_worker.forge.training import corpus, launch, trunk
+from edgewise.wire.manifest import sha256_file
 
 __all__ = ["Run", "finish", "make", "make_tokenizer", "single_threaded", "train_tier"]
 
 TOKENIZER_CONVERSATIONS: Final = 40_000
+WEIGHTS: Final = "model.safetensors"
+TEACHER: Final = "teacher.sha256"
+"""Beside labels: the digest of the weights that made them."""
 WORK_PER_SECOND: Final = 4e10
 """Parameters times tokens that two free cores train in a second: the progress bar's guess, nothing else."""
 
@@ -32,6 +37,8 @@ def make(run: Run, stage: str, console: Console | None = None) -> None:
     everything = tuple(model.tier for model in run.recipe.models)
     tiers = () if stage == "finish" else everything if stage in ("all", "train") else (stage,)
     preflight.check(run, tiers, preflight.Room.at(run.work))
+    if stage == "finish":
+        preflight.check_all_trained(run)
     stages = [Stage("tokenizer", 20, lambda tell: make_tokenizer(run))]
     for tier in tiers:
         stages += tier_stages(run, run.recipe.model(tier))
@@ -64,22 +71,31 @@ def tier_stages(run: Run, model: ModelRecipe) -> list[Stage]:
 
 def make_rows(run: Run, model: ModelRecipe, tell: Tell = quietly) -> None:
     """Draw and pack the rows of one training, unless they are there or it is done. No two models see the same rows."""
-    path = run.rows(model.tier)
-    if run.trained(model.tier) or path.exists():
-        return
-    scaled = run.scaled(model)
+    path, scaled = run.rows(model.tier), run.scaled(model)
     taught = scaled.lessons.taught_tokens if scaled.lessons else 0
-    seed = run.recipe.seed * 10 + [one.tier for one in run.recipe.models].index(model.tier)
     tokens = max(1, scaled.tokens - taught)
+    if run.trained(model.tier) or _as_many(path, tokens):
+        return
+    seed = run.recipe.seed * 10 + [one.tier for one in run.recipe.models].index(model.tier)
     corpus.build(run.tokenizer_file, seed, tokens, run.recipe.workers, lambda n, of: tell(n / of, "")).save(path)
 
 
+def _as_many(rows: Path, tokens: int) -> bool:
+    """Whether rows are there, and made for so many tokens: another scale wants others. Raises CorpusFileError."""
+    return rows.exists() and tokens <= corpus.Corpus.load(rows).tokens <= 1.05 * tokens + corpus.WIDTHS[-1]
+
+
 def make_labels(run: Run, model: ModelRecipe, tell: Tell = quietly) -> None:
-    """Have a model's teacher label the rows that all students share, unless its labels are there."""
+    """Have a model's teacher label the rows that all students share, unless the labels of these weights are there."""
     lessons = run.scaled(model).lessons
-    if lessons is None or run.trained(model.tier) or (run.labels(lessons.teacher) / labels.MARKER).exists():
+    if lessons is None or run.trained(model.tier):
         return
-    tokens = max(lessons.taught_tokens, lessons.on_policy_tokens)
+    tokens, weights = max(lessons.taught_tokens, lessons.on_policy_tokens), run.work / lessons.teacher / WEIGHTS
+    marker, signed = (run.labels(lessons.teacher) / name for name in (labels.MARKER, TEACHER))
+    digest = sha256_file(weights)
+    if signed.exists() and signed.read_text(encoding="utf-8") == digest and _as_many(marker, tokens):
+        return
+    marker.unlink(missing_ok=True)
     rows = corpus.build(run.tokenizer_file, run.recipe.seed * 10 + 9, tokens, run.recipe.workers)
     teacher = Qwen2.load(run.work / lessons.teacher, device=run.device)
     done, whole = [0], sum(part.ids.size for part in rows.shelves)
@@ -90,6 +106,7 @@ def make_labels(run: Run, model: ModelRecipe, tell: Tell = quietly) -> None:
 
     one = trunk.compiled() if run.compile else trunk.lean_pass
     labels.save(run.labels(lessons.teacher), rows, labels.label(teacher, rows, run.device, one, progress))
+    signed.write_text(digest, encoding="utf-8")
 
 
 def train_tier(run: Run, model: ModelRecipe, tell: Tell = quietly) -> None:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +20,7 @@ from tokenizers import Tokenizer
 
 from cloud_worker.forge import tokenizer as text
 from cloud_worker.forge.curriculum import Role, Turn, conversation
+from cloud_worker.forge.workers import worker_pool
 
 WIDTHS: Final = (128, 256, 1024)
 WIDEST_SHARE: Final = 0.03
@@ -197,7 +196,7 @@ def _mapper(processes: int) -> Iterator[Mapper]:
     if processes == 1:
         yield map
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with worker_pool(processes) as pool:
         yield pool.map
 
 

@@ -6,21 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from cloud_worker.forge.training import plots
-from cloud_worker.forge.training.team import Team, stopping
+from cloud_worker.forge.training.team import Team, heed, held_back, stopping
 from cloud_worker.forge.training.train import Job, Pupil, Trainer, TrainingStoppedError, pupil_of
 
 POLL_S = 0.5
+GRACE_S = 5.0
 
 Report = Callable[[int, int, float], None]
+
+
+class RankDiedError(Exception):
+    """A process of a training ended by itself; the others were ended too."""
 
 
 def train_model(job: Job, report: Report) -> None:
     """Train one model to the end: weights, log and plots under the job's folder. Uses `job.ranks` processes.
 
-    SIGINT and SIGTERM end it after a checkpoint with TrainingStoppedError; the same call goes on from there.
+    SIGINT and SIGTERM end it after a checkpoint with TrainingStoppedError; the same call goes on from there. Raises
+    RankDiedError when a rank is killed.
     """
     pupil = pupil_of(job)
     team = Team.of(job.ranks, pupil)
@@ -28,15 +34,32 @@ def train_model(job: Job, report: Report) -> None:
         if job.ranks == 1:
             _train(0, job, pupil, team, report)
         else:
-            _watch(spawn(_rank, args=(job, pupil, team), nprocs=job.ranks, join=False), team, report)  # type: ignore[no-untyped-call]
+            _together(job, pupil, team, report)
     if not job.log.exists():
         raise TrainingStoppedError(f"{job.checkpoint}: stopped as asked; give the same command to go on")
 
 
+def _together(job: Job, pupil: Pupil, team: Team, report: Report) -> None:
+    with held_back():
+        ranks = spawn(_rank, args=(job, pupil, team), nprocs=job.ranks, join=False)  # type: ignore[no-untyped-call]
+    try:
+        _watch(ranks, team, report)
+    except ProcessExitedException as died:
+        said = f"rank {died.error_index} of {job.ranks} ended with {died.signal_name or died.exit_code}"
+        remedy = "SIGKILL is mostly too little memory; give the same command to go on from the last checkpoint"
+        raise RankDiedError(f"{job.checkpoint}: {said}; {remedy}") from died
+    except BaseException:  # of `report`: nobody watches the ranks any more
+        team.stop.set()
+        raise
+
+
 def _watch(ranks: Any, team: Team, report: Report) -> None:
-    """Report what the ranks leave in shared memory until they end; raises what a rank raised."""
+    """Report what the ranks leave in shared memory until they end; raises what a rank raised.
+
+    When one of them fails the others, which wait for it, are killed after GRACE_S.
+    """
     last = -1.0
-    while not ranks.join(timeout=POLL_S):
+    while not ranks.join(timeout=POLL_S, grace_period=GRACE_S):
         step, steps, loss = (float(value) for value in team.told)
         if step != last and steps:
             report(int(step), int(steps), loss)
@@ -51,6 +74,7 @@ def _rank(rank: int, job: Job, pupil: Pupil, team: Team) -> None:
             team.told.copy_(torch.tensor([step, steps, loss]))
 
     with stopping(team.stop):
+        heed()
         try:
             _train(rank, job, pupil, team, tell)
         except TrainingStoppedError:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.multiprocessing import get_context
 
 PATIENCE_S = 600.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,27 @@ def stopping(event: Event) -> Iterator[None]:
     def ask(_signal: int, _frame: Any) -> None:
         event.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in SIGNALS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """While it lasts, SIGINT and SIGTERM wait. Processes that are started meanwhile go on so until they `heed` them.
+
+    Without it a request to stop would end a rank that is still importing, and the others would wait for it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def heed() -> None:
+    """Take what was held back, and from now on what comes."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -227,7 +227,9 @@ class Trainer:
         log["parts"] = {part.name: part.steps for part in self.parts}
         log["losses"] = [round(loss, 4) for loss in self.losses]
         log["accuracies"] = [asdict(mark) for mark in self.accuracies]
-        self.job.log.write_text(json.dumps(log) + "\n", encoding="utf-8")
+        unfinished = self.job.log.with_suffix(".part")
+        unfinished.write_text(json.dumps(log) + "\n", encoding="utf-8")
+        unfinished.replace(self.job.log)
         self.checkpoint.unlink(missing_ok=True)
 
     @property

@@ -6,13 +6,8 @@ library's attention kernel takes most of a step at these sizes. Decoding stays w
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing.util import Finalize
 
 import torch
 from torch import Tensor
@@ -20,6 +15,7 @@ from torch.nn import functional
 
 from cloud_worker.engine.models.qwen2 import Attention, Layer, Qwen2, rotate
 from cloud_worker.engine.models.qwen2_config import Qwen2Config
+from cloud_worker.forge.training.compile_folder import own_folder
 
 
 @dataclass(frozen=True)
@@ -132,17 +128,9 @@ def compiled() -> Callable[[Layer, Tensor, Tensor, Tensor, Tensor | None], Tenso
 
     What was compiled before, for another model, is forgotten: the compiler keeps few graphs of one function.
     """
-    _own_folder()
+    own_folder()
     torch.compiler.reset()
     return torch.compile(lean_pass, dynamic=False)
-
-
-@cache
-def _own_folder() -> None:
-    """Have this process compile in a folder of its own, removed at its end: a shared one holds half-made files."""
-    folder = tempfile.mkdtemp(prefix="edgewise-compiled-")
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
-    Finalize(None, shutil.rmtree, (folder, True), exitpriority=0)
 
 
 def trunk(model: Qwen2, ids: Tensor, documents: Tensor | None, one: Callable[..., Tensor] = lean_pass) -> Tensor:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud_worker.forge.__main__ import REFUSED, asked, main, make, parser
+from cloud_worker.forge.__main__ import DIED, REFUSED, STOPPED, asked, main, make, parser, politely
+from cloud_worker.forge.training.launch import RankDiedError
 from tests.factories.forge import small_run
 
 
@@ -43,3 +44,17 @@ def test_a_run_that_cannot_succeed_says_so_in_one_line(tmp_path: Path, capsys: p
 def test_an_ablation_without_a_teacher_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ablate", "--work", str(tmp_path)]) == REFUSED
     assert "train it first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [(KeyboardInterrupt(), STOPPED, "give the same command"), (RankDiedError("rank 1 of 2 ended"), DIED, "rank 1")],
+)
+def test_an_end_before_the_end_is_one_line(
+    error: BaseException, status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> int:
+        raise error
+
+    assert politely(work) == status
+    assert said in capsys.readouterr().err

@@ -6,7 +6,7 @@ import pytest
 
 from cloud_worker.forge.card import render
 from cloud_worker.forge.card.render import family_table, gates_table, grade_table
-from edgewise.wire.findings import AgreementFound, CellFound
+from edgewise.wire.findings import AgreementFound, CellFound, ParentFound
 from tests.factories.findings import cells, findings
 
 SHOWN = (
@@ -42,6 +42,12 @@ def test_a_failing_gate_shows_in_the_card() -> None:
     low = findings(agreement=(AgreementFound("en", 1, 2),))
     assert "| agreement with the parent | en | ≥ 0.95 | 0.5000 | no |" in gates_table(low)
     assert "| agreement with the parent | zh | ≥ 0.95 | not measured | no |" in gates_table(low)
+
+
+def test_a_gate_that_asks_for_nothing_says_so_in_the_card() -> None:
+    none = ParentFound(name="p", weights_digest="d" * 64, cells=cells(0))
+    said = "| 1.0000 | yes; the parent is never right, so this gate asks for nothing |"
+    assert gates_table(findings(cells=cells(0), parent=none)).count(said) == 2
 
 
 def test_cells_of_different_size_are_told_and_empty_places_stay_empty() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
 from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.distill import labels
-from cloud_worker.forge.distill.ablation import VARIANTS, Bench, Outcome, Variant, ablate, table
+from cloud_worker.forge.distill.ablation import VARIANTS, Bench, Outcome, Variant, ablate, distinct, table
 from cloud_worker.forge.training import corpus
 from cloud_worker.forge.training.optimise import initialise
 from cloud_worker.forge.training.train import Job
@@ -21,16 +22,17 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     small_tokenizer().save(str(place / "tokenizer.json"))
     rows = corpus.build(place / "tokenizer.json", 1, 9_000, 1)
     rows.save(place / "rows.npz")
-    teacher = Qwen2(SHAPE)
-    initialise(teacher, 2)
-    (place / "cloud").mkdir()
-    teacher.save(place / "cloud")
-    labels.save(place / "labels", rows, labels.label(teacher, rows))
+    for tier, seed in (("cloud", 2), ("larger", 3)):
+        teacher = Qwen2(SHAPE)
+        initialise(teacher, seed)
+        (place / tier).mkdir()
+        teacher.save(place / tier)
+        labels.save(place / f"labels.{tier}", rows, labels.label(teacher, rows))
     recipe = dataclasses.replace(small_recipe("edge"), step_tokens=1024)
     plain = Job(
         recipe, place / "rows.npz", place, 1, "cpu", False, tokenizer=place / "tokenizer.json", paper_per_cell=1
     )
-    return Bench(dataclasses.replace(plain, labelled=place / "labels", teacher=place / "cloud"), "cloud")
+    return Bench(plain, "cloud", place)
 
 
 def test_every_variant_trains_and_is_not_trained_twice(bench: Bench) -> None:
@@ -41,6 +43,22 @@ def test_every_variant_trains_and_is_not_trained_twice(bench: Bench) -> None:
     ]  # fmt: skip
     assert found[0].tokens == pytest.approx(found[1].tokens, rel=0.25)
     assert ablate(bench, chosen, 9_000) == found
+    assert bench.student(VARIANTS[0], 6_000, "equal tokens").tokens < 0.8 * found[0].tokens
+
+
+def test_the_chain_is_compared_with_the_largest_teacher_at_equal_tokens_and_time(bench: Bench) -> None:
+    chosen = (VARIANTS[0], Variant("soft", taught=0.4), Variant("straight", taught=0.4, teacher="larger"))
+    found = ablate(bench, chosen, 9_000)
+    assert [(one.variant, one.budget) for one in found[3:]] == [("soft", "equal time"), ("straight", "equal time")]
+    logs = {name: bench.job.out / f"{name}-equal-tokens-9000" / "edge.log.json" for name in ("soft", "straight")}
+    told = {name: json.loads(log.read_text()) for name, log in logs.items()}
+    assert told["straight"]["recipe"]["lessons"]["teacher"] == "larger"
+    assert told["soft"]["losses"] != told["straight"]["losses"]
+
+
+def test_a_variant_that_only_names_its_own_teacher_is_left_out() -> None:
+    apart = {one.name for one in distinct(VARIANTS, "edge")} - {one.name for one in distinct(VARIANTS, "cloud")}
+    assert apart == {"soft, straight from the cloud"}
 
 
 def test_only_the_plain_variant_has_no_lessons() -> None:
@@ -53,6 +71,6 @@ def test_the_table_compares_with_the_plain_student() -> None:
         Outcome("plain", "equal tokens", 1000, 10.0, (80.0, 60.0, 40.0, 20.0)),
         Outcome("soft", "equal tokens", 1000, 11.0, (90.0, 60.0, 40.0, 20.0)),
     ]
-    text = table(rows, 5, {"seed": 31})
+    text = table(rows, {"edge": 5, "cloud": 9}, {"seed": 31})
     assert "| soft | equal tokens | 1,000 | 11 | 90.0 | 60.0 | 40.0 | 20.0 | 52.5 | +2.5 |" in text
-    assert "seed 31" in text and "5 s" in text
+    assert "seed 31" in text and "5 s (edge), 9 s (cloud)" in text

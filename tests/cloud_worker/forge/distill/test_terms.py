@@ -78,8 +78,17 @@ def test_hidden_match_counts_directions_and_not_sizes() -> None:
 def test_attention_match_averages_heads_first() -> None:
     even, first = torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 0.0]])
     teacher = torch.stack([first, 1 - first])[None]
-    assert float(terms.attention_match(even[None, None], teacher)) == pytest.approx(0, abs=1e-6)
-    assert float(terms.attention_match(even[None, None], first[None, None])) == pytest.approx(math.log(2), abs=1e-5)
+    every = torch.ones(1, 1, dtype=torch.bool)
+    assert float(terms.attention_match(even[None, None], teacher, every)) == pytest.approx(0, abs=1e-6)
+    one = terms.attention_match(even[None, None], first[None, None], every)
+    assert float(one) == pytest.approx(math.log(2), abs=1e-5)
+
+
+def test_attention_of_padding_does_not_count() -> None:
+    even, first = torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0])
+    ours, theirs = torch.stack([even, even])[None, None], torch.stack([first, even])[None, None]
+    found = terms.attention_match(ours, theirs, torch.tensor([[True, False]]))
+    assert float(found) == pytest.approx(math.log(2), abs=1e-5)
 
 
 def test_reverse_kl_forgives_what_the_student_does_not_say() -> None:

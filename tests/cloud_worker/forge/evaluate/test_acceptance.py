@@ -25,6 +25,12 @@ def test_positions_are_compared_with_the_end_token_among_them() -> None:
     assert tokens_per_pass(found) == pytest.approx(8 / 4)
 
 
+def test_a_reply_that_was_cut_has_no_end_token_to_accept() -> None:
+    draft = Scripted(lambda prompt: (7, 8))
+    found = accepted(draft, [[1], [1], [1]], [[7, 8], [7, 9], []], [(7, 8), None, None], ended=[False] * 3)
+    assert [one.hits for one in found] == [(True, True), (True, False), ()]
+
+
 def test_nothing_compared_is_nothing_accepted() -> None:
     assert (rate([]), tokens_per_pass([])) == (0.0, 0.0)
 

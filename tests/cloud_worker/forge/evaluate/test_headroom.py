@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloud_worker.forge.evaluate.headroom import at_threshold, cascade, headroom, largest_share
@@ -59,6 +59,18 @@ def test_a_cascade_goes_from_cloud_to_edge_and_agrees_with_its_threshold(
         last = [point for point in points if point.threshold == threshold][-1]
         found = at_threshold(edge, cloud, scores, threshold)
         assert (found.share, found.accuracy) == pytest.approx((last.share, last.accuracy))
+
+
+@FEW
+@example(items=[(True, False, -1.0), (False, True, -1.0)], accuracy=100)
+@given(ITEMS, st.integers(0, 100))
+def test_a_chosen_threshold_gives_on_its_own_items_what_the_curve_promised(
+    items: list[tuple[bool, bool, float]], accuracy: int
+) -> None:
+    edge, cloud, scores = [e for e, _, _ in items], [c for _, c, _ in items], [s for _, _, s in items]
+    picked = largest_share(cascade(edge, cloud, scores), accuracy)
+    found = at_threshold(edge, cloud, scores, picked.threshold)
+    assert (found.share, found.accuracy) == pytest.approx((picked.share, picked.accuracy))
 
 
 def test_the_largest_share_at_an_accuracy() -> None:

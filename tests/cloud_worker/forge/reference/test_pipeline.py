@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,11 @@ from rich.console import Console
 from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge import export
 from cloud_worker.forge.decoding import OnnxGreedy, TorchGreedy
-from cloud_worker.forge.reference import pipeline
+from cloud_worker.forge.reference import finishing, pipeline
+from cloud_worker.forge.training import corpus
+from cloud_worker.forge.training.optimise import initialise
 from edgewise.generation.tokenizer import ChatTokenizer
+from edgewise.wire.findings import load_findings
 from edgewise.wire.manifest import load_manifest
 from tests.factories.forge import small_run
 
@@ -63,6 +68,40 @@ def test_the_float_graph_decodes_as_the_trained_weights(run: pipeline.Run, tmp_p
     graph = run.work / "onnx" / "fp32.onnx"
     folder = export.assemble("edge", graph, trained / "config.json", run.tokenizer_file, tmp_path)
     assert OnnxGreedy(folder).complete(prompt, 5) == TorchGreedy(Qwen2.load(trained)).complete(prompt, 5)
+
+
+@pytest.mark.soak
+def test_two_processes_find_what_one_found(run: pipeline.Run, tmp_path: Path) -> None:
+    two = dataclasses.replace(run, out=tmp_path, recipe=dataclasses.replace(run.recipe, workers=2))
+    finishing.examine(two)
+    for tier in TIERS:
+        assert load_findings(tmp_path / tier) == load_findings(run.out / tier)
+
+
+def test_rows_of_another_scale_are_made_again(tmp_path: Path) -> None:
+    small = small_run(tmp_path)
+    large, model = dataclasses.replace(small, scale=2.0), small.recipe.model("cloud")
+    counts = []
+    for one in (small, small, large):
+        pipeline.make_rows(one, model)
+        counts.append(corpus.Corpus.load(one.rows("cloud")).tokens)
+    assert counts[0] == counts[1] and counts[2] >= large.scaled(model).tokens > 1.5 * counts[0]
+
+
+def test_labels_of_other_weights_are_made_again(run: pipeline.Run, tmp_path: Path) -> None:
+    again = dataclasses.replace(run, work=tmp_path)
+    shutil.copytree(run.work / "cloud", tmp_path / "cloud")
+    shutil.copy(run.tokenizer_file, again.tokenizer_file)
+    kept = again.labels("cloud") / "ids_0.npy"
+    pipeline.make_labels(again, run.recipe.model("edge"))
+    before = kept.stat().st_mtime_ns
+    pipeline.make_labels(again, run.recipe.model("edge"))
+    assert kept.stat().st_mtime_ns == before
+    other = Qwen2(run.recipe.model("cloud").config)
+    initialise(other, 99)
+    other.save(tmp_path / "cloud")
+    pipeline.make_labels(again, run.recipe.model("edge"))
+    assert kept.stat().st_mtime_ns != before
 
 
 def test_a_finished_training_is_not_repeated(run: pipeline.Run) -> None:

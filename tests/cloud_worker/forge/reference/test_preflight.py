@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cloud_worker.forge.recipes import RECIPES
 from cloud_worker.forge.reference import preflight
 from cloud_worker.forge.reference.preflight import (
     CompilerMissingError,
+    FinishedOtherwiseError,
     Room,
     RoomError,
     ShapeError,
@@ -54,6 +56,13 @@ def test_a_shape_that_int4_cannot_divide_is_refused(change: dict[str, int], said
         preflight.check_shape("edge", Qwen2Config(**dataclasses.asdict(SHAPE) | change))
 
 
+def test_a_step_without_a_row_for_each_rank_is_refused(run: Run) -> None:
+    model = dataclasses.replace(run.recipe.models[0], step_tokens=2047)
+    preflight.check_step(model, 1)
+    with pytest.raises(ShapeError, match=r"1 rows of 1024, and 2 processes .*take 2048"):
+        preflight.check_step(model, 2)
+
+
 @pytest.mark.parametrize("short", ["memory", "disk"])
 def test_too_little_room_is_said_with_figures(run: Run, short: str) -> None:
     with pytest.raises(RoomError, match=rf"too little {short}.*MiB free, expected"):
@@ -92,6 +101,28 @@ def test_a_checkpoint_that_cannot_be_resumed_is_refused(run: Run) -> None:
     checkpoint.write(path, {"seed": 99}, {})
     with pytest.raises(ForeignCheckpointError):
         preflight.check(run, ALL, PLENTY)
+
+
+def test_a_model_that_was_trained_otherwise_is_refused(run: Run) -> None:
+    job = run.job(run.recipe.model("cloud"))
+    job.log.write_text(json.dumps(job.identity))
+    preflight.check(run, ALL, PLENTY)
+    other_seed = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, seed=8))
+    for other in (dataclasses.replace(run, scale=50.0), other_seed):
+        with pytest.raises(FinishedOtherwiseError, match=r"cloud\.log\.json: the cloud model .*delete this file"):
+            preflight.check(other, (), PLENTY)
+
+
+def test_what_is_examined_must_be_trained(run: Run) -> None:
+    with pytest.raises(FinishedOtherwiseError, match="no finished training of cloud, edge, draft"):
+        preflight.check_all_trained(run)
+
+
+def test_memory_asked_for_is_near_what_was_measured(tmp_path: Path) -> None:
+    run = Run(RECIPES["cpu"], tmp_path, tmp_path)
+    assert 4.8 < preflight.needed_memory(run, run.recipe.model("cloud")) / 2**30 < 5.6
+    on_gpu = dataclasses.replace(run, device="cuda")
+    assert preflight.needed_memory(on_gpu, run.recipe.model("cloud")) < 4 * 2**30
 
 
 def test_compiling_needs_a_compiler(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 import torch
 from torch import nn
 
-from cloud_worker.forge.training.team import Share, Team, stopping
+from cloud_worker.forge.training.team import SIGNALS, Share, Team, heed, held_back, stopping
 
 
 def pair() -> tuple[list[nn.Linear], list[Share]]:
@@ -68,3 +68,15 @@ def test_a_signal_is_a_request_and_only_in_the_main_thread() -> None:
     thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
+
+
+def test_a_signal_that_is_held_back_comes_after() -> None:
+    event = get_context("spawn").Event()
+    with stopping(event):
+        with held_back():
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+            assert not event.is_set()
+        assert event.is_set()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    heed()
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & set(SIGNALS)

@@ -6,7 +6,9 @@ import dataclasses
 import json
 import os
 import signal
+import threading
 from itertools import count
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from cloud_worker.forge.distill import labels
 from cloud_worker.forge.recipes import Lessons
 from cloud_worker.forge.training import corpus, launch
 from cloud_worker.forge.training.checkpoint import ForeignCheckpointError
+from cloud_worker.forge.training.launch import RankDiedError
 from cloud_worker.forge.training.optimise import initialise
 from cloud_worker.forge.training.team import Team
 from cloud_worker.forge.training.train import Job, Trainer, TrainingStoppedError, pupil_of
@@ -113,6 +116,39 @@ def test_two_ranks_end_alike_however_often_they_are_stopped(folder: Path, tmp_pa
         return (tmp_path / name / "edge" / "model.safetensors").read_bytes()
 
     assert once("whole", False) == once("cut", True)
+
+
+@pytest.mark.soak
+def test_a_request_while_ranks_still_start_is_kept_for_them(folder: Path, tmp_path: Path) -> None:
+    given, asked = job(folder, tmp_path, ranks=2), list[int]()
+
+    def ask() -> None:
+        while not asked:
+            asked.extend(process.pid for process in active_children() if process.pid)
+        for pid in asked:
+            os.kill(pid, signal.SIGINT)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    with pytest.raises(TrainingStoppedError):
+        launch.train_model(given, lambda step, steps, loss: None)
+    asking.join()
+    assert given.checkpoint.exists() and not active_children()
+
+
+@pytest.mark.soak
+def test_when_a_rank_is_killed_the_others_do_not_wait_for_it(folder: Path, tmp_path: Path) -> None:
+    given = dataclasses.replace(job(folder, tmp_path, ranks=2), checkpoint_every=2)
+
+    def kill(_step: int, _steps: int, _loss: float) -> None:
+        if victims := active_children():
+            os.kill(victims[-1].pid or 0, signal.SIGKILL)
+
+    with pytest.raises(RankDiedError, match=r"SIGKILL.*go on"):
+        launch.train_model(given, kill)
+    assert not active_children()
+    launch.train_model(given, lambda step, steps, loss: None)
+    assert given.log.exists()
 
 
 @pytest.mark.soak
