@@ -15,6 +15,7 @@ import typer
 from edgewise.cli import models
 from edgewise.cli.connection import DATA_DIR, AsJson, DataDir, Key, Url, find_target
 from edgewise.cli.tables import print_table
+from edgewise.observability.logs import silenced
 from edgewise.wire.errors import BadRequestError, ConfigError
 
 if TYPE_CHECKING:
@@ -94,15 +95,11 @@ def _run(asked: ImportRequest) -> ImportReport:
     """The import under a progress bar; what libraries log below warnings is not shown."""
     from cloud_worker.forge.import_model.pipeline import import_model
 
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
     try:
-        with _bar() as progress:
+        with silenced(logging.INFO), _bar() as progress:
             return import_model(asked, progress)
     except ModuleNotFoundError as error:
         raise _missing(error.name) from error
-    finally:
-        logging.disable(before)
 
 
 @contextmanager

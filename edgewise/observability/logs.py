@@ -10,6 +10,7 @@ import logging
 import re
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import IO, Any, Literal
 
@@ -30,6 +31,17 @@ def configure(form: LogFormat = "text", *, stream: IO[str] | None = None, level:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@contextmanager
+def silenced(level: int) -> Iterator[None]:
+    """While the block runs nobody in this process logs anything up to `level`; afterwards all is as before."""
+    before = logging.root.manager.disable
+    logging.disable(max(level, before))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def formatter(form: LogFormat) -> logging.Formatter:

@@ -20,6 +20,7 @@ from cloud_worker.forge.quantize.methods.base import FloatModel, QuantizationMet
 from cloud_worker.forge.quantize.methods.registry import BASELINE, METHODS, method
 from cloud_worker.forge.quantize.plots import draw_ranking, draw_table
 from cloud_worker.forge.quantize.trial import TRIAL_ROWS, make_trial
+from edgewise.observability.logs import silenced
 from edgewise.wire.errors import BadRequestError, EdgewiseError
 
 STOPPED = 130
@@ -52,9 +53,9 @@ def main(given: argparse.Namespace) -> int:
 def run(given: argparse.Namespace) -> int:
     """Do what the command line asks for; returns the exit status. Raises the errors of export/ and quantize/."""
     _check(given)
-    logging.disable(logging.WARNING)  # onnxruntime.quantization tells the root logger of every node
     chosen = _chosen(given.methods)
-    with tempfile.TemporaryDirectory(prefix="edgewise-quantize-") as temporary:
+    # onnxruntime.quantization tells the root logger of every node
+    with silenced(logging.WARNING), tempfile.TemporaryDirectory(prefix="edgewise-quantize-") as temporary:
         work = given.work or Path(temporary)
         return (_rank if given.rank else _table)(given, chosen, work)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgewise.observability import context as trace
-from edgewise.observability.logs import clean, formatter
+from edgewise.observability.logs import clean, formatter, silenced
 from edgewise.wire.errors import TierError
 
 KEY = "ek_abcdefgh12345678_secret-part"
@@ -69,3 +69,13 @@ def test_keys_are_masked_wherever_they_stand(form: str) -> None:
 
 def test_a_broken_line_of_a_caller_is_no_json_fault() -> None:
     assert json.loads(lines("json", stream=object()))["stream"].startswith("<object")
+
+
+def test_silence_ends_with_its_block_whatever_happens_in_it(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("edgewise.test")
+    with pytest.raises(ValueError, match="away"), silenced(logging.WARNING):
+        log.warning("unheard")
+        log.error("heard")
+        raise ValueError("away")
+    log.warning("heard again")
+    assert [record.getMessage() for record in caplog.records] == ["heard", "heard again"]
