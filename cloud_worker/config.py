@@ -11,7 +11,6 @@ from typing import Any
 from cloud_worker.engine.numerics import EngineOptions, Precision
 from edgewise import settings
 from edgewise.settings import Setting, SettingsTable
-from edgewise.wire.errors import ConfigError
 
 SETTINGS = SettingsTable(
     "EDGEWISE_WORKER_",
@@ -74,15 +73,7 @@ class WorkerConfig:
     @property
     def node_key(self) -> str:
         """The key of the session. Raises ConfigError when there is none or its file cannot be used."""
-        key = settings.read_keys(self.key_file, "node")["node"] if self.key_file else self.key
-        if not key:
-            raise ConfigError(
-                "There is no node key",
-                where=f"{SETTINGS.ways('key_file')}, or {SETTINGS.ways('key')}",
-                expected=SETTINGS.settings["key"].expected,
-                remedy="pass --key-file",
-            )
-        return key
+        return SETTINGS.node_key(self.key, self.key_file)
 
     @property
     def engine_threads(self) -> int:

@@ -75,6 +75,18 @@ class SettingsTable:
         """The environment variable of a setting."""
         return self.prefix + name.upper()
 
+    def node_key(self, key: str, key_file: Path | None) -> str:
+        """The node key of a role that cannot be without: `key`, or the one in `key_file`. Raises ConfigError."""
+        found = read_keys(key_file, "node")["node"] if key_file else key
+        if not found:
+            raise ConfigError(
+                "There is no node key",
+                where=f"{self.ways('key_file')}, or {self.ways('key')}",
+                expected=self.settings["key"].expected,
+                remedy="pass --key-file",
+            )
+        return found
+
     def ways(self, name: str) -> str:
         """How a setting is given: by its flag, where it has one, or its variable."""
         flag = self.settings[name].flag

@@ -1,6 +1,7 @@
 """What an examination asks of a model in any runtime: greedy replies, and its view of a reply that it is given.
 
-The two runtimes are torch_batch.py and onnx_rows.py; decoding.py has the plain loops that they are tested against.
+Torch answers in batches (torch_batch.py), every other runtime one by one (one_by_one.py, onnx_rows.py). decoding.py has
+the plain loops that they are tested against.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from typing import Any
 
 from edgewise import settings
 from edgewise.settings import Setting, SettingsTable
-from edgewise.wire.errors import ConfigError
 from edgewise.wire.forge_jobs import PAYLOADS
 
 
@@ -79,15 +78,7 @@ class ForgeConfig:
     @property
     def node_key(self) -> str:
         """The key of its calls. Raises ConfigError when there is none or its file cannot be used."""
-        key = settings.read_keys(self.key_file, "node")["node"] if self.key_file else self.key
-        if not key:
-            raise ConfigError(
-                "There is no node key",
-                where=f"{SETTINGS.ways('key_file')}, or {SETTINGS.ways('key')}",
-                expected=SETTINGS.settings["key"].expected,
-                remedy="pass --key-file",
-            )
-        return key
+        return SETTINGS.node_key(self.key, self.key_file)
 
     @property
     def body_threads(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +38,11 @@ class Bench:
         await self.task
 
     async def until(self, heard: str) -> None:
-        while heard not in self.api.heard:
+        await self.reached(lambda: heard in self.api.heard)
+
+    async def reached(self, state: Callable[[], bool]) -> None:
+        """Let the consumer work until it has come there; one that ended before will not come."""
+        while not state():
             await asyncio.sleep(0)
             assert not self.task.done()
 
@@ -68,8 +72,7 @@ async def test_a_fenced_body_is_stopped_and_the_job_may_be_claimed_again(bench: 
     bench.start()
     await bench.starter.started.wait()
     bench.api.epoch = 2
-    while len(bench.starter.bodies) < 2:
-        await asyncio.sleep(0)
+    await bench.reached(lambda: len(bench.starter.bodies) == 2)
     assert bench.starter.bodies[0].was_stopped
     bench.starter.bodies[1].end(DONE)
     await bench.until("report")
@@ -99,8 +102,7 @@ async def test_a_zombie_of_an_earlier_process_is_fenced_and_its_result_serves_th
     bench.spaces.of(JOB_ID).keep(DONE)
     bench.api.epoch, bench.api.claims = 2, [claim_of(2)]
     bench.start()
-    while not bench.api.reports:
-        await asyncio.sleep(0)
+    await bench.reached(lambda: bool(bench.api.reports))
     await bench.drained()
     assert bench.api.reports == [(2, DONE)]
     assert bench.starter.bodies == []
