@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cloud_worker.engine.models.qwen2 import Qwen2Config
+from cloud_worker.forge.curriculum import EVEN, Emphasis
 
 VOCABULARY: Final = 2560
 CONTEXT_TOKENS: Final = 1024
@@ -33,7 +34,10 @@ class Lessons:
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """How one model is trained. `tokens` are training tokens seen (each once), lessons included; rates are peaks."""
+    """How one model is trained. `tokens` are training tokens seen (each once), lessons included; rates are peaks.
+
+    `emphasis`: how often the four grades are drawn. A device's model is sent the easy questions, so it learns on them.
+    """
 
     tier: str
     config: Qwen2Config
@@ -42,6 +46,7 @@ class ModelRecipe:
     muon_rate: float
     adam_rate: float
     lessons: Lessons | None = None
+    emphasis: Emphasis = EVEN
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ DRAFT_SHAPE: Final = _shape(128, 2, 256)
 EDGE_SHAPE: Final = _shape(128, 4, 384)
 CLOUD_SHAPE: Final = _shape(256, 8, 768)
 LARGE_SHAPE: Final = _shape(384, 12, 1152)
+EASY: Final[Emphasis] = (10, 3, 1, 1)
 
 RECIPES: Final[dict[str, Recipe]] = {
     "cpu": Recipe(
@@ -84,7 +90,9 @@ RECIPES: Final[dict[str, Recipe]] = {
         seed=7,
         models=(
             ModelRecipe("cloud", CLOUD_SHAPE, 18_000_000, 6144, 0.02, 0.003),
-            ModelRecipe("edge", EDGE_SHAPE, 12_000_000, 4096, 0.02, 0.004, Lessons("cloud", taught_tokens=2_000_000)),
+            ModelRecipe(
+                "edge", EDGE_SHAPE, 20_000_000, 4096, 0.02, 0.004, Lessons("cloud", taught_tokens=2_000_000), EASY
+            ),
             ModelRecipe("draft", DRAFT_SHAPE, 8_000_000, 4096, 0.02, 0.004, Lessons("edge", taught_tokens=2_000_000)),
         ),
         ranks=2,
@@ -95,7 +103,9 @@ RECIPES: Final[dict[str, Recipe]] = {
         seed=7,
         models=(
             ModelRecipe("cloud", LARGE_SHAPE, 240_000_000, 32_768, 0.02, 0.003),
-            ModelRecipe("edge", EDGE_SHAPE, 60_000_000, 16_384, 0.02, 0.004, Lessons("cloud", taught_tokens=6_000_000)),
+            ModelRecipe(
+                "edge", EDGE_SHAPE, 60_000_000, 16_384, 0.02, 0.004, Lessons("cloud", taught_tokens=6_000_000), EASY
+            ),
             ModelRecipe(
                 "draft", DRAFT_SHAPE, 40_000_000, 16_384, 0.02, 0.004, Lessons("edge", taught_tokens=6_000_000)
             ),

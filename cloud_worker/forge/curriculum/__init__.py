@@ -2,14 +2,24 @@
 
 from cloud_worker.forge.curriculum.exercise import Check, Exact, Exercise, FinalNumber, Kind, Language, Role, Task, Turn
 from cloud_worker.forge.curriculum.families import FAMILIES, Family
-from cloud_worker.forge.curriculum.mixture import MIX, SYSTEM_PROMPTS, conversation, draw, examination
+from cloud_worker.forge.curriculum.mixture import (
+    EVEN,
+    MIX,
+    SYSTEM_PROMPTS,
+    Emphasis,
+    conversation,
+    draw,
+    examination,
+)
 from cloud_worker.forge.curriculum.sensitive import twin, twins
 
 __all__ = [
+    "EVEN",
     "FAMILIES",
     "MIX",
     "SYSTEM_PROMPTS",
     "Check",
+    "Emphasis",
     "Exact",
     "Exercise",
     "Family",

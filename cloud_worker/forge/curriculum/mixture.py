@@ -30,6 +30,9 @@ SYSTEM_PROMPTS: Final = (
     "回答用户的问题。",
     "你是一个友好的助手，请用简短的话回答。",
 )
+Emphasis = tuple[int, int, int, int]
+"""How often each of the four grades is drawn against the others, 1 or more."""
+EVEN: Final[Emphasis] = (1, 1, 1, 1)
 _GREETED: Final = {
     Language.ENGLISH: (Turn(Role.USER, "Hello"), Turn(Role.ASSISTANT, "Hello! How can I help you today?")),
     Language.CHINESE: (Turn(Role.USER, "你好"), Turn(Role.ASSISTANT, "你好！今天我能帮你做什么？")),
@@ -45,35 +48,38 @@ _POOLS: Final = {kind: _of_kind(kind) for kind in Kind}
 _PLAIN: Final = _of_kind(Kind.SINGLE, Kind.TASK)
 
 
-def draw(rng: random.Random, language: Language | None = None) -> Exercise:
-    """One exercise of the training mix, never with a held-out phrasing."""
+def draw(rng: random.Random, language: Language | None = None, emphasis: Emphasis = EVEN) -> Exercise:
+    """One exercise of the training mix, never with a held-out phrasing; `emphasis` shifts the grades of a family."""
     chosen = language or rng.choice((Language.ENGLISH, Language.CHINESE))
     kind = rng.choices(list(MIX), list(MIX.values()))[0]
     if kind is Kind.MULTI and rng.random() < AFTER_OTHERS_SHARE:
-        exercise = _after_others(rng, chosen)
+        exercise = _after_others(rng, chosen, emphasis)
     else:
-        exercise = _drawn(rng, chosen, *_POOLS[kind])
+        exercise = _drawn(rng, chosen, *_POOLS[kind], emphasis)
     return twin(exercise, rng) if rng.random() < TWIN_SHARE else exercise
 
 
-def _drawn(rng: random.Random, language: Language, families: list[Family], shares: list[float]) -> Exercise:
+def _drawn(
+    rng: random.Random, language: Language, families: list[Family], shares: list[float], emphasis: Emphasis
+) -> Exercise:
     family = rng.choices(families, shares)[0]
-    return family.exercise(rng, language, rng.choice(family.grades), False)
+    grades = [grade for grade in family.grades for _ in range(emphasis[grade - 1])]
+    return family.exercise(rng, language, rng.choice(grades), False)
 
 
-def _after_others(rng: random.Random, language: Language) -> Exercise:
+def _after_others(rng: random.Random, language: Language, emphasis: Emphasis) -> Exercise:
     """A single or task exercise after one or two others that have nothing to do with it."""
-    exercise = _drawn(rng, language, *_PLAIN)
+    exercise = _drawn(rng, language, *_PLAIN, emphasis)
     earlier: tuple[Turn, ...] = ()
     for _ in range(rng.randint(1, 2)):
-        other = _drawn(rng, language, *_PLAIN)
+        other = _drawn(rng, language, *_PLAIN, emphasis)
         earlier += () if other.long_context else other.turns()
     return replace(exercise, earlier=earlier or _GREETED[language], kind=Kind.MULTI)
 
 
-def conversation(rng: random.Random) -> tuple[Turn, ...]:
+def conversation(rng: random.Random, emphasis: Emphasis = EVEN) -> tuple[Turn, ...]:
     """A whole conversation for training: an exercise of the mix, sometimes under a system prompt."""
-    turns = draw(rng).turns()
+    turns = draw(rng, emphasis=emphasis).turns()
     return (Turn(Role.SYSTEM, rng.choice(SYSTEM_PROMPTS)), *turns) if rng.random() < SYSTEM_SHARE else turns
 
 

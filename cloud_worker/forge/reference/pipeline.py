@@ -77,7 +77,10 @@ def make_rows(run: Run, model: ModelRecipe, tell: Tell = quietly) -> None:
     if run.trained(model.tier) or _as_many(path, tokens):
         return
     seed = run.recipe.seed * 10 + [one.tier for one in run.recipe.models].index(model.tier)
-    corpus.build(run.tokenizer_file, seed, tokens, run.recipe.workers, lambda n, of: tell(n / of, "")).save(path)
+    rows = corpus.build(
+        run.tokenizer_file, seed, tokens, run.recipe.workers, lambda n, of: tell(n / of, ""), model.emphasis
+    )
+    rows.save(path)
 
 
 def _as_many(rows: Path, tokens: int) -> bool:
@@ -96,7 +99,9 @@ def make_labels(run: Run, model: ModelRecipe, tell: Tell = quietly) -> None:
     if signed.exists() and signed.read_text(encoding="utf-8") == digest and _as_many(marker, tokens):
         return
     marker.unlink(missing_ok=True)
-    rows = corpus.build(run.tokenizer_file, run.recipe.seed * 10 + 9, tokens, run.recipe.workers)
+    rows = corpus.build(
+        run.tokenizer_file, run.recipe.seed * 10 + 9, tokens, run.recipe.workers, emphasis=model.emphasis
+    )
     teacher = Qwen2.load(run.work / lessons.teacher, device=run.device)
     done, whole = [0], sum(part.ids.size for part in rows.shelves)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from cloud_worker.forge import tokenizer as text
-from cloud_worker.forge.curriculum import Role, Turn, conversation
+from cloud_worker.forge.curriculum import EVEN, Emphasis, Role, Turn, conversation
 from cloud_worker.forge.workers import worker_pool
 
 WIDTHS: Final = (128, 256, 1024)
@@ -146,14 +146,14 @@ def encode(tokenizer: Tokenizer, turns: tuple[Turn, ...]) -> tuple[list[int], li
     return ids, answer
 
 
-def pack_shard(tokenizer_file: Path, seed: int, shard: int, tokens: int) -> Corpus:
+def pack_shard(tokenizer_file: Path, seed: int, shard: int, tokens: int, emphasis: Emphasis = EVEN) -> Corpus:
     """One shard of about `tokens` tokens; the same arguments give the same rows."""
     tokenizer = text.load(tokenizer_file)
     rng = random.Random(f"corpus {seed} {shard}")
     packers = [_Packer(width) for width in WIDTHS]
     made = 0
     while made < tokens:
-        ids, answer = encode(tokenizer, conversation(rng))
+        ids, answer = encode(tokenizer, conversation(rng, emphasis))
         if len(ids) > WIDTHS[-1]:
             continue
         (packers[-1] if rng.random() < WIDEST_SHARE else _shelf(packers, len(ids))).add(ids, answer)
@@ -162,14 +162,19 @@ def pack_shard(tokenizer_file: Path, seed: int, shard: int, tokens: int) -> Corp
 
 
 def build(
-    tokenizer_file: Path, seed: int, tokens: int, processes: int, done: Callable[[int, int], None] = lambda n, of: None
+    tokenizer_file: Path,
+    seed: int,
+    tokens: int,
+    processes: int,
+    done: Callable[[int, int], None] = lambda n, of: None,
+    emphasis: Emphasis = EVEN,
 ) -> Corpus:
     """About `tokens` tokens in shards, made by `processes` processes; the number of processes changes nothing.
 
     `done(n, of)` is called after each shard.
     """
     shards = max(1, round(tokens / SHARD_TOKENS))
-    one = partial(pack_shard, tokenizer_file, seed, tokens=-(-tokens // shards))
+    one = partial(pack_shard, tokenizer_file, seed, tokens=-(-tokens // shards), emphasis=emphasis)
     parts: list[Corpus] = []
     with _mapper(processes if shards > 1 else 1) as mapped:
         for part in mapped(one, range(shards)):

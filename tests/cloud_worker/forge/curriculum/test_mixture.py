@@ -11,8 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from cloud_worker.forge.curriculum import (
+    EVEN,
     FAMILIES,
     MIX,
+    Emphasis,
     Exact,
     Exercise,
     Family,
@@ -20,6 +22,7 @@ from cloud_worker.forge.curriculum import (
     Kind,
     Language,
     Role,
+    Turn,
     conversation,
     draw,
     examination,
@@ -125,6 +128,26 @@ def test_harder_grades_come_more_often() -> None:
     assert found[1] < found[2]
     assert found[1] < found[3]
     assert found[1] < found[4]
+
+
+def test_an_emphasis_shifts_the_grades_and_nothing_else() -> None:
+    rng = random.Random(1)
+    graded = {family.name for family in FAMILIES if set(family.grades) == {1, 2, 3, 4}}
+    drawn = [draw(rng, emphasis=(8, 3, 2, 1)) for _ in range(4000)]
+    found = Counter(one.grade for one in drawn if one.family in graded)
+    assert found[1] > found[2] > found[3] > found[4] > 0
+    assert {one.family for one in drawn} == {family.name for family in FAMILIES}
+    kinds = Counter(one.kind for one in drawn)
+    assert all(abs(100 * kinds[kind] / 4000 - percent) < 3 for kind, percent in MIX.items()), kinds
+
+
+def test_an_even_emphasis_draws_what_none_does() -> None:
+    def conversations(**given: Emphasis) -> list[tuple[Turn, ...]]:
+        rng = random.Random(5)
+        return [conversation(rng, **given) for _ in range(200)]
+
+    assert conversations() == conversations(emphasis=EVEN)
+    assert conversations() != conversations(emphasis=(8, 3, 2, 1))
 
 
 def test_some_training_exercises_have_personal_data_beside_them() -> None:
