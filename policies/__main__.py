@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from policies.decide import Policy
-from policies.decision import Explanation
+from policies.explain import Explanation
 from policies.facts import typical_facts
 from policies.library import seed_text
-from policies.problems import PolicyError
+from policies.problems import PolicyError, render
 
 _MARKS = {"matched": "✓", "not_matched": "·", "error": "!", "not_reached": " "}
 
@@ -51,9 +51,13 @@ def _refuse(error: PolicyError, *, as_json: bool) -> int:
 def _check(options: argparse.Namespace) -> int:
     policy = Policy.load_for_activation(_read(options.file))
     tests = len(policy.document.tests)
+    warnings = [warning.to_dict() for warning in policy.warnings]
     if options.json:
-        print(json.dumps({"ok": True, "name": policy.name, "digest": policy.digest, "tests": tests}))
+        found = {"ok": True, "name": policy.name, "digest": policy.digest, "tests": tests, "warnings": warnings}
+        print(json.dumps(found, ensure_ascii=False))
     else:
+        if policy.warnings:
+            print(render(policy.warnings, source=policy.source, name=policy.name), file=sys.stderr)
         print(f"{policy.name}: {len(policy.document.rules)} rules, {tests} tests passed, digest {policy.digest[:12]}")
     return 0
 
@@ -72,7 +76,8 @@ def explanation_text(explanation: Explanation) -> str:
     """The explanation as lines for a terminal."""
     decision = explanation.decision
     then = f", then {', '.join(decision.fallback)}" if decision.fallback else ""
-    lines = [f"{decision.mode}{then}: {decision.reason} ({decision.rule_id})", *decision.errors, ""]
+    terms = [f"{name}: {value}" for name, value in decision.terms.to_dict().items()]
+    lines = [f"{decision.mode}{then}: {decision.reason} ({decision.rule_id})", *decision.errors, *terms, ""]
     lines += [f"{_MARKS[r.outcome]} {r.rule_id:<24} {r.when}  {_values(r.values)}".rstrip() for r in explanation.rules]
     return "\n".join([*lines, "", *map(str, explanation.flips)])
 

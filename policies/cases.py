@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from policies.decision import Decision, TestOutcome
@@ -25,7 +26,9 @@ def run_case(
 
 
 def _mismatches(case: Case, decision: Decision) -> list[str]:
-    actual = {
+    actual: dict[str, Any] = {
+        **asdict(decision.timeouts),
+        **asdict(decision.terms),
         "rule": decision.rule_id,
         "mode": decision.mode,
         "fallback": decision.fallback,
@@ -48,7 +51,9 @@ def _breaches(facts: Mapping[str, Any], outcomes: Sequence[tuple[str, Outcome]],
 
 
 def _shown(value: Any) -> str:
-    return (", ".join(value) or "nothing") if isinstance(value, tuple) else str(value)
+    if value is None or value in ("", ()):
+        return "nothing"
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def case_problems(outcomes: Sequence[TestOutcome]) -> list[Problem]:

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+from policies.advice import warnings_of
 from policies.build import Trees, build_trees
 from policies.cases import case_problems, run_case
-from policies.compile import Choose, compile_choice
 from policies.decision import (
     DEFAULT_RULE_ID,
     ON_ERROR_RULE_ID,
     Decision,
-    Explanation,
-    RuleTrace,
     TestOutcome,
 )
 from policies.document import Document, Outcome
-from policies.evaluate import Evaluator
+from policies.explain import Explanation
 from policies.facts import FactValue
 from policies.flips import find_flips
 from policies.invariants import Guard
+from policies.language.compile import Choose, compile_choice
+from policies.language.values import EvaluationError
 from policies.modes import SUPPORTED_MODES, Mode
-from policies.operators import EvaluationError
 from policies.problems import PolicyError
 from policies.read import read_document
 from policies.source import SourceError, read_source
+from policies.trace import Trace, Tracer, snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,20 @@ class Policy:
     name, labels: the document's metadata.
     digest: SHA-256 of `canonical_json`, in hex; equal for YAML and JSON forms of one document.
     source: the text it was loaded from.
+    document, trees: its parts as read, and its checked expressions.
+    warnings: what its author should look at, in the order of the text; never a reason to refuse it.
     """
 
-    def __init__(self, document: Document, trees: Trees, source: str) -> None:
+    def __init__(self, document: Document, trees: Trees, source: str, *, digest: str = "") -> None:
+        """digest: of the document that the trees were made from, where `document` is not all of it (bundles)."""
         self.document = document
         self.name = document.name
         self.labels = dict(document.labels)
         self.source = source
         self.canonical_json = canonical_json(document.data)
-        self.digest = hashlib.sha256(self.canonical_json.encode("ascii")).hexdigest()
-        self._trees = trees
+        self.digest = digest or hashlib.sha256(self.canonical_json.encode("ascii")).hexdigest()
+        self.warnings = warnings_of(document, trees)
+        self.trees = trees
         self._guard = Guard(trees.invariants, trees.variables)
         self._choose = compile_choice(trees.rules, trees.variables)
         ids = [*(rule.id for rule in document.rules), DEFAULT_RULE_ID]
@@ -96,6 +101,7 @@ class Policy:
             outcome.reason,
             outcome.fallback,
             outcome.timeouts,
+            terms=outcome.terms,
             policy_name=self.name,
             policy_digest=self.digest,
         )
@@ -143,7 +149,10 @@ class Policy:
         told = f"{decision.rule_id} would have broken {', '.join(names)}: {mode} without {_steps(outcome, broken)}"
         reason = decision.reason if mode == outcome.mode else f"{decision.reason}; held back by {names[0]}"
         errors = (*decision.errors, told)
-        return replace(decision, mode=mode, reason=reason, fallback=fallback, errors=errors, clamped_by=names)
+        terms = decision.terms.kept_for(fallback)
+        return replace(
+            decision, mode=mode, reason=reason, fallback=fallback, errors=errors, clamped_by=names, terms=terms
+        )
 
     def _safe_mode(self, facts: Mapping[str, Any]) -> Mode:
         can_stay = facts.get("device.present") is True and not self._guard.broken(Mode.EDGE, facts)
@@ -151,27 +160,36 @@ class Policy:
 
     # ── explaining and testing ──────────────────────────────────────────────────────────────────────────────────
 
+    def decide_traced(self, facts: Mapping[str, FactValue]) -> tuple[Decision, Trace]:
+        """What `decide` gives, and what was looked at on the way. Costs less than three times as much; never raises."""
+        try:
+            place, values = self.tracer.choose(facts)
+            ready = self._outcomes[place]
+            if ready.check is None or ready.check(facts) == ready.clear:
+                return ready.decision, Trace(self.tracer, dict(facts), place, values)
+        except Exception:  # noqa: BLE001, S110 - as in decide
+            pass
+        return self._decide_carefully(facts), self.tracer.trace(facts)
+
+    @cached_property
+    def tracer(self) -> Tracer:
+        """The conditions compiled once more, to tell every clause; not made before it is asked for."""
+        return Tracer(self.document, self.trees)
+
     def explain(self, facts: Mapping[str, FactValue]) -> Explanation:
         """What became of every rule, and what would have flipped the decision. Milliseconds, not for the hot path."""
-        known = facts if isinstance(facts, Mapping) else {}
-        trees = [*self._trees.rules, *(invariant.violated for invariant in self._trees.invariants)]
-        flips = find_flips(known, self.decide, trees, self._trees.variables)
-        decision = replace(self.decide(facts), flips=flips)
-        return Explanation(decision, self._traces(known), flips)
+        decision, trace = self.decide_traced(facts)
+        trees = [*self.trees.rules, *(invariant.violated for invariant in self.trees.invariants)]
+        flips = find_flips(snapshot(facts), self.decide, trees, self.trees.variables)
+        return Explanation(replace(decision, flips=flips), trace.rules(), flips)
 
-    def _traces(self, facts: Mapping[str, Any]) -> tuple[RuleTrace, ...]:
-        out: list[RuleTrace] = []
-        over = False
-        for rule, tree in zip(self.document.rules, self._trees.rules, strict=True):
-            evaluator = Evaluator(facts, self._trees.variables)
-            outcome = "not_reached" if over else _outcome_of(evaluator, tree)
-            over = over or outcome != "not_matched"
-            out.append(RuleTrace(rule.id, rule.when.text, outcome, evaluator.seen, rule.line))
-        return tuple(out)
+    def iter_tests(self) -> Iterator[TestOutcome]:
+        """As `run_tests`, each test run when it is asked for."""
+        return (run_case(case, self._unclamped, self.decide, self._guard) for case in self.document.tests)
 
     def run_tests(self) -> list[TestOutcome]:
         """The document's own tests, in order. A test also fails where a rule, unclamped, breaks an invariant."""
-        return [run_case(case, self._unclamped, self.decide, self._guard) for case in self.document.tests]
+        return list(self.iter_tests())
 
     def _unclamped(self, facts: Mapping[str, Any]) -> Sequence[tuple[str, Outcome]]:
         """What the rules, and what onError, would do with these facts if there were no invariants."""
@@ -187,10 +205,3 @@ def canonical_json(data: Mapping[str, Any]) -> str:
 
 def _steps(outcome: Outcome, broken: Mapping[Mode, tuple[str, ...]]) -> str:
     return ", ".join(step for step in outcome.steps if broken[step])
-
-
-def _outcome_of(evaluator: Evaluator, tree: Any) -> str:
-    try:
-        return "matched" if evaluator.value(tree) else "not_matched"
-    except EvaluationError:
-        return "error"

@@ -1,4 +1,4 @@
-"""What a policy answers: Decision, and the Explanation that shows how it came about. Plain frozen data."""
+"""What a policy answers: Decision, and what would have led to another one. Plain frozen data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from policies.facts import FactValue
 from policies.modes import Mode
+from policies.terms import NO_TERMS, Terms
 
 DEFAULT_RULE_ID: Final = "default"
 ON_ERROR_RULE_ID: Final = "onError"
@@ -15,24 +16,55 @@ ON_ERROR_RULE_ID: Final = "onError"
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Limits for the answer, in seconds from the decision; None leaves the choice to the runner."""
+    """Limits for the answer, in seconds from the decision; None leaves the choice to the runner.
+
+    soft_s: when it has passed, the next step starts beside the first one. total_s: the hard one, when all of it ends.
+    """
 
     first_token_s: float | None = None
     total_s: float | None = None
+    soft_s: float | None = None
+
+    def to_dict(self) -> dict[str, float | None]:
+        """JSON-ready fields under their own names."""
+        return {"first_token_s": self.first_token_s, "total_s": self.total_s, "soft_s": self.soft_s}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Timeouts:
+        """What `to_dict` wrote; records of old have no soft_s. Raises KeyError or TypeError on anything else."""
+        return cls(data["first_token_s"], data["total_s"], data.get("soft_s"))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Another value of one fact. `value` None: the fact being absent."""
+
+    fact: str
+    actual: FactValue | None
+    value: FactValue | None
+
+    def __str__(self) -> str:
+        return f"{self.fact} {_shown(self.actual)} → {_shown(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """One change of one fact that would have led to another mode. `value` None: the fact being absent."""
+    """One change of one fact that would have led to another mode, or a few that would `also` have been needed."""
 
     fact: str
     actual: FactValue | None
     value: FactValue | None
     mode: Mode
     rule_id: str
+    also: tuple[Change, ...] = ()
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All that must change."""
+        return (Change(self.fact, self.actual, self.value), *self.also)
 
     def __str__(self) -> str:
-        return f"{self.fact} {_shown(self.actual)} → {_shown(self.value)} would give {self.mode} ({self.rule_id})"
+        return f"{' and '.join(map(str, self.changes))} would give {self.mode} ({self.rule_id})"
 
 
 def _shown(value: FactValue | None) -> str:
@@ -50,6 +82,7 @@ class Decision:
     errors: sentences: what failed in evaluation, which invariant changed the outcome. Empty in the normal case.
     clamped_by: names of the invariants that changed the outcome.
     flips: filled by `Policy.explain` only.
+    terms: what it asks beside its mode, in force whatever step answers.
     """
 
     mode: Mode
@@ -62,6 +95,7 @@ class Decision:
     policy_name: str = ""
     policy_digest: str = ""
     flips: tuple[Flip, ...] = ()
+    terms: Terms = NO_TERMS
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready fields under their own names; `from_dict` reads them back."""
@@ -70,7 +104,8 @@ class Decision:
             "rule_id": self.rule_id,
             "reason": self.reason,
             "fallback": [str(mode) for mode in self.fallback],
-            "timeouts": {"first_token_s": self.timeouts.first_token_s, "total_s": self.timeouts.total_s},
+            "timeouts": self.timeouts.to_dict(),
+            "terms": self.terms.to_dict(),
             "errors": list(self.errors),
             "clamped_by": list(self.clamped_by),
             "policy_name": self.policy_name,
@@ -80,13 +115,17 @@ class Decision:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Decision:
-        """The decision that `to_dict` wrote. Raises KeyError, TypeError or ValueError on anything else."""
+        """The decision that `to_dict` wrote, now or before there were terms.
+
+        Raises KeyError, TypeError or ValueError on anything else.
+        """
         return cls(
             mode=Mode(data["mode"]),
             rule_id=str(data["rule_id"]),
             reason=str(data["reason"]),
             fallback=tuple(Mode(mode) for mode in data["fallback"]),
-            timeouts=Timeouts(data["timeouts"]["first_token_s"], data["timeouts"]["total_s"]),
+            timeouts=Timeouts.from_dict(data["timeouts"]),
+            terms=Terms.from_dict(data.get("terms", {})),
             errors=tuple(data["errors"]),
             clamped_by=tuple(data["clamped_by"]),
             policy_name=str(data["policy_name"]),
@@ -97,50 +136,14 @@ class Decision:
 
 def _flip_to_dict(flip: Flip) -> dict[str, Any]:
     mode, rule_id = str(flip.mode), flip.rule_id
-    return {"fact": flip.fact, "actual": flip.actual, "value": flip.value, "mode": mode, "rule_id": rule_id}
+    out = {"fact": flip.fact, "actual": flip.actual, "value": flip.value, "mode": mode, "rule_id": rule_id}
+    also = [{"fact": change.fact, "actual": change.actual, "value": change.value} for change in flip.also]
+    return {**out, "also": also} if also else out
 
 
 def _flip_from_dict(data: Mapping[str, Any]) -> Flip:
-    return Flip(data["fact"], data["actual"], data["value"], Mode(data["mode"]), data["rule_id"])
-
-
-@dataclass(frozen=True, slots=True)
-class RuleTrace:
-    """What became of one rule: "matched", "not_matched", "error" or "not_reached", with the facts it read.
-
-    values: fact name → value that the rule saw (None: absent). line: where the rule stands in the document.
-    """
-
-    rule_id: str
-    when: str
-    outcome: str
-    values: Mapping[str, FactValue | None]
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Every rule's outcome for one set of facts, and which single change would have led elsewhere.
-
-    decision: the same as `Policy.decide` gives, with `flips` filled.
-    """
-
-    decision: Decision
-    rules: tuple[RuleTrace, ...]
-    flips: tuple[Flip, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "decision": self.decision.to_dict(),
-            "rules": [_trace_to_dict(trace) for trace in self.rules],
-            "flips": [str(flip) for flip in self.flips],
-        }
-
-
-def _trace_to_dict(trace: RuleTrace) -> dict[str, Any]:
-    values, line = dict(trace.values), trace.line
-    return {"rule_id": trace.rule_id, "when": trace.when, "outcome": trace.outcome, "values": values, "line": line}
+    also = tuple(Change(each["fact"], each["actual"], each["value"]) for each in data.get("also", ()))
+    return Flip(data["fact"], data["actual"], data["value"], Mode(data["mode"]), data["rule_id"], also)
 
 
 @dataclass(frozen=True, slots=True)

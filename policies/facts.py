@@ -12,6 +12,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, TypeGuard
 
+from policies.language.declarations import Declaration
+from policies.language.types import BOOL, DOUBLE, DURATION, INT, STRING, Enum, List, Map, Type
 from policies.modes import MODES
 
 FactValue = bool | int | float | str
@@ -25,6 +27,15 @@ class FactType(StrEnum):
     DOUBLE = "double"
     STRING = "string"
     ENUM = "enum"
+    DURATION = "duration"
+    TEXTS = "list(string)"
+    TEXT_MAP = "map(string, string)"
+
+
+CONTEXT: Final = "routing-context/v1"
+"""The name of this table in documents."""
+PHASES: Final = ("admission", "answer")
+"""When facts become known, in order: before an answer is begun, and while it is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,7 @@ class FactSpec:
     """One row of the table.
 
     optional: may be absent; a policy must test it with has() or give it `.orValue(x)`.
+    phase: from when on the value is known, one of PHASES.
     default: the value that stands in when the fact is absent; None together with `optional=False` means required.
     typical: where a policy's own tests start from; None leaves the fact absent there.
     stale_after_s: an older measurement counts as absent (`drop_stale`); None never goes stale.
@@ -46,7 +58,7 @@ class FactSpec:
     ordered: bool = False
     phase: str = "admission"
     optional: bool = False
-    default: FactValue | None = None
+    default: FactValue | tuple[str, ...] | None = None
     typical: FactValue | None = None
     stale_after_s: float | None = None
     step: float = 1.0
@@ -56,6 +68,27 @@ class FactSpec:
         """True when a decision without this fact is an error."""
         return not self.optional and self.default is None
 
+    @property
+    def language_type(self) -> Type:
+        """The type that expressions see."""
+        return Enum(self.name, self.enum, self.ordered) if self.type is FactType.ENUM else _TYPES[self.type]
+
+    @property
+    def declaration(self) -> Declaration:
+        """The fact as the expression language knows it."""
+        default = list(self.default) if isinstance(self.default, tuple) else self.default
+        return Declaration(self.name, self.language_type, self.optional, default, self.typical)
+
+
+_TYPES: Final[Mapping[FactType, Type]] = {
+    FactType.BOOL: BOOL,
+    FactType.INT: INT,
+    FactType.DOUBLE: DOUBLE,
+    FactType.STRING: STRING,
+    FactType.DURATION: DURATION,
+    FactType.TEXTS: List(STRING),
+    FactType.TEXT_MAP: Map(STRING, STRING),
+}
 
 TASKS: Final = ("greeting", "factual", "creative", "code", "tool", "other")
 LANGUAGES: Final = ("en", "zh", "mixed", "other")
@@ -144,6 +177,8 @@ _CLOUD: Final = (
 )
 
 FACTS: Final[Mapping[str, FactSpec]] = MappingProxyType({s.name: s for s in (*_REQUEST, *_DEVICE, *_CLOUD)})
+INPUTS: Final[Mapping[str, Declaration]] = MappingProxyType({s.name: s.declaration for s in FACTS.values()})
+"""The facts as the expression language knows them."""
 
 
 NAME_MAX_CHARS: Final = 80
@@ -188,6 +223,8 @@ def _is_safe(value: object, spec: FactSpec | None) -> TypeGuard[FactValue]:
             return isinstance(value, str) and value in spec.enum
         case FactType.STRING:
             return spec.name in _OWN_NAMES and isinstance(value, str) and len(value) <= NAME_MAX_CHARS
+        case FactType.DURATION | FactType.TEXTS | FactType.TEXT_MAP:
+            return False  # no record has a place for them yet
 
 
 def _is_int64(value: object) -> bool:

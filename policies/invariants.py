@@ -9,17 +9,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from policies import typed
-from policies.checker import Scope, check
-from policies.compile import Choose, compile_choice
 from policies.document import Outcome
-from policies.evaluate import Evaluator
-from policies.modes import Mode, leaves_device
-from policies.parser import parse
-from policies.syntax import Span
-from policies.typed import Const, Typed
-from policies.types import BOOL, STRING
+from policies.facts import INPUTS
+from policies.language import typed
+from policies.language.checker import check
+from policies.language.compile import Choose, compile_choice
+from policies.language.declarations import Declaration
+from policies.language.evaluate import Evaluator
+from policies.language.parser import parse
+from policies.language.scope import Scope
+from policies.language.syntax import Span
+from policies.language.typed import Const, Typed
+from policies.language.types import BOOL, STRING, Enum
+from policies.modes import MODES, Mode, leaves_device
 
+DECIDED: Final[Mapping[str, Declaration]] = {
+    "decision.mode": Declaration("decision.mode", Enum("decision.mode", tuple(map(str, MODES)), ordered=False)),
+    "decision.leaves_device": Declaration("decision.leaves_device", BOOL),
+}
+"""What an invariant may read of the decision that it judges."""
 PRIVACY: Final = "private-text-stays-on-its-device"
 _PRIVACY_TEXT: Final = "request.origin == 'device' && request.sensitivity >= 'personal' && decision.leaves_device"
 
@@ -34,7 +42,7 @@ class CheckedInvariant:
 
 def privacy_invariant() -> CheckedInvariant:
     """The invariant that every policy has."""
-    tree, faults = check(parse(_PRIVACY_TEXT)[0], Scope(decides=True), BOOL)
+    tree, faults = check(parse(_PRIVACY_TEXT)[0], Scope(inputs={**INPUTS, **DECIDED}), BOOL)
     assert not faults
     return CheckedInvariant(PRIVACY, tree)
 
@@ -79,9 +87,9 @@ def _holds(choose: Choose, facts: Mapping[str, Any]) -> bool:
 def fit(node: Typed, mode: Mode) -> Typed:
     """`node` with `decision.…` replaced by what `mode` makes of it, and all that this settles folded away."""
     match node:
-        case typed.DecisionRead(field="mode"):
+        case typed.Input() if node.source.name == "decision.mode":
             return Const(node.span, STRING, str(mode))
-        case typed.DecisionRead():
+        case typed.Input() if node.source.name == "decision.leaves_device":
             return Const(node.span, BOOL, leaves_device(mode))
         case typed.Const():
             return node

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
 
 _WIDEST_LINE = 160
 
@@ -16,6 +18,7 @@ class Problem:
     code: a literal word in kebab-case that programs may match on.
     rule_id: the rule that holds the fault; empty elsewhere.
     expected, suggestion: what would have been right, and what to write instead; empty when not known.
+    severity: an "error" refuses the document, a "warning" never does.
     """
 
     code: str
@@ -25,6 +28,7 @@ class Problem:
     rule_id: str = ""
     expected: str = ""
     suggestion: str = ""
+    severity: Severity = "error"
 
     def to_dict(self) -> dict[str, str | int]:
         """All fields under their own names, for JSON."""
@@ -49,7 +53,8 @@ def render(problems: Iterable[Problem], *, source: str, name: str) -> str:
 
 def _render_one(problem: Problem, lines: Sequence[str], name: str) -> str:
     where = f" (rule {problem.rule_id})" if problem.rule_id else ""
-    out = [f"{name}:{problem.line}:{problem.column}: {problem.code}: {problem.message}{where}"]
+    code = problem.code if problem.severity == "error" else f"{problem.severity}: {problem.code}"
+    out = [f"{name}:{problem.line}:{problem.column}: {code}: {problem.message}{where}"]
     if 1 <= problem.line <= len(lines) and len(lines[problem.line - 1]) <= _WIDEST_LINE:
         out += [f"    {lines[problem.line - 1]}", f"    {' ' * (problem.column - 1)}^"]
     if problem.expected:
@@ -57,11 +62,3 @@ def _render_one(problem: Problem, lines: Sequence[str], name: str) -> str:
     if problem.suggestion:
         out.append(f"    try: {problem.suggestion}")
     return "\n".join(out)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The known word nearest to `word`, or an empty string when none is near."""
-    if len(word) > 64:
-        return ""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return near[0] if near else ""

@@ -1,64 +1,92 @@
-"""Located nodes to a Document: which keys there are, what they hold, and which values make no sense together."""
+"""Located nodes to a Document: which keys there are, what they hold, and which values make no sense together.
+
+What rules decide is read in read_outcome.py.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from collections.abc import Mapping as Table
 from typing import Any, Final
 
 from policies import document
-from policies.decision import DEFAULT_RULE_ID, ON_ERROR_RULE_ID, Timeouts
-from policies.document import Case, Document, Expression, Invariant, Outcome, Param, Rule, Variable
-from policies.facts import FACTS, FactSpec, FactType, FactValue
-from policies.modes import MODES, Mode, implied_fallback
-from policies.problems import Problem, did_you_mean
-from policies.reading import FactError, accept
-from policies.shape import Shape, kind_of
-from policies.source import Located, Mapping, Scalar, plain
+from policies.decision import DEFAULT_RULE_ID, ON_ERROR_RULE_ID
+from policies.document import Case, Context, Document, Expression, Invariant, Param, Rollout, Rule, Variable
+from policies.facts import CONTEXT, FACTS, PHASES, FactSpec, FactType
+from policies.heading import NAME, read_heading
+from policies.language.declarations import value_of
+from policies.language.library.notation import read_duration
+from policies.language.suggest import did_you_mean
+from policies.language.values import EvaluationError, Value
+from policies.modes import Mode
+from policies.problems import Problem
+from policies.read_outcome import FALLBACKS, TERM_KEYS, OutcomeReader
+from policies.shape import kind_of
+from policies.source import Located, Mapping, Scalar, Sequence, plain
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_SPEC: Final = ("params", "variables", "invariants", "rules", "default", "onError", "tests")
-_OUTCOME: Final = ("mode", "fallback", "timeout", "reason")
-_EXPECT: Final = ("rule", "mode", "fallback", "reason")
-_FALLBACKS: Final = (Mode.EDGE, Mode.CLOUD, Mode.REFUSE)
-_PLAIN_TYPES: Final = {"bool": FactType.BOOL, "int": FactType.INT, "double": FactType.DOUBLE, "string": FactType.STRING}
-_SAFE: Final = Outcome(Mode.REFUSE, (), Timeouts(), "")
+_SPEC: Final = ("context", "params", "variables", "invariants", "rules", "default", "onError", "tests")
+_EXPECT: Final = ("rule", "mode", "fallback", "reason", *TERM_KEYS)
+_PLAIN_TYPES: Final = {
+    str(type_): type_
+    for type_ in (
+        FactType.BOOL,
+        FactType.INT,
+        FactType.DOUBLE,
+        FactType.STRING,
+        FactType.DURATION,
+        FactType.TEXTS,
+    )
+}
 
 
-def read_document(root: Located, supported_modes: Collection[Mode]) -> tuple[Document, list[Problem]]:
+def read_document(
+    root: Located, supported_modes: Collection[Mode], facts: Table[str, FactSpec] = FACTS
+) -> tuple[Document, list[Problem]]:
     """The document and what is wrong with its shape. With problems the document is incomplete."""
-    reader = _Reader(supported_modes)
-    return reader.whole(root), reader.problems
+    reader = _Reader(supported_modes, facts)
+    return reader.document(root), reader.problems
 
 
-class _Reader(Shape):
-    def __init__(self, supported_modes: Collection[Mode]) -> None:
-        super().__init__()
-        self._supported = tuple(mode for mode in MODES if mode in supported_modes)
+class _Reader(OutcomeReader):
+    def __init__(self, supported_modes: Collection[Mode], facts: Table[str, FactSpec]) -> None:
+        super().__init__(supported_modes)
+        self._facts = facts
+        self._keys: tuple[str, ...] = ()
+        self._policy = ""
 
-    def whole(self, root: Located) -> Document:
-        top = self.fields(root, ("apiVersion", "kind", "metadata", "spec"), ("apiVersion", "kind", "metadata", "spec"))
-        self.word(top.get("apiVersion"), (document.API_VERSION,), "version of this format")
-        self.word(top.get("kind"), (document.KIND,), "kind of document")
-        metadata = self.fields(top["metadata"], ("name", "labels"), ("name",)) if "metadata" in top else {}
-        spec = self.fields(top["spec"], _SPEC, ("rules", "default", "onError")) if "spec" in top else {}
+    def document(self, root: Located) -> Document:
+        heading = read_heading(self, root, document.KIND)
+        self._policy = heading.name
+        spec = self.fields(heading.spec, _SPEC, ("rules", "default", "onError")) if heading.spec is not None else {}
+        context = self._context(spec.get("context"))
         rules = self._rules(spec.get("rules"))
         return Document(
-            name=self.name(metadata.get("name"), _NAME, "name"),
-            labels=self._labels(metadata.get("labels")),
+            name=self._policy,
+            labels=heading.labels,
             params=self._params(spec.get("params")),
             variables=self._variables(spec.get("variables")),
             invariants=self._invariants(spec.get("invariants")),
             rules=rules,
-            default=self._outcome(spec.get("default"), DEFAULT_RULE_ID),
-            on_error=self._outcome(spec.get("onError"), ON_ERROR_RULE_ID),
+            default=self.outcome(spec.get("default"), DEFAULT_RULE_ID),
+            on_error=self.outcome(spec.get("onError"), ON_ERROR_RULE_ID),
             tests=self._tests(spec.get("tests"), [rule.id for rule in rules]),
             data=plain(root) if isinstance(root, Mapping) else {},
+            context=context,
+            warnings=tuple(self.warnings),
         )
 
-    def _labels(self, node: Located | None) -> dict[str, str]:
-        return {self.name(key, _NAME, "label"): self.text(value) for key, value in self.entries(node, 32, "labels")}
+    def _context(self, node: Located | None) -> Context:
+        """Which table the facts come from, and how many phases of it are over when the policy decides."""
+        fields = self.fields(node, ("ref", "phase")) if node is not None else {}
+        self.word(fields.get("ref"), (CONTEXT,), "context")
+        phase = self.word(fields.get("phase"), PHASES, "phase") or PHASES[0]
+        known = PHASES[: PHASES.index(phase) + 1]
+        self._keys = tuple(f.name for f in self._facts.values() if f.type is FactType.STRING and f.phase in known)
+        if phase != PHASES[0]:
+            self.advise("not-carried-out", f"nothing decides in the phase {phase} yet", fields["phase"])
+        return Context(CONTEXT, phase)
 
     # ── params, variables, invariants ───────────────────────────────────────────────────────────────────────────
 
@@ -68,37 +96,53 @@ class _Reader(Shape):
 
     def _param(self, key: Scalar, node: Located) -> Param | None:
         name = self.name(key, _IDENTIFIER, "param's name")
-        if isinstance(node, Scalar) and node.value is not None:
-            return self._checked(name, _type_name(node), node, {})
+        if isinstance(node, Sequence) or (isinstance(node, Scalar) and node.value is not None):
+            return self._checked(key, name, _type_name(node), node, {})
         fields = self.fields(node, ("type", "default", "min", "max", "about"), ("default",))
         self.text(fields.get("about"))
         default = fields.get("default")
         if default is None:
             return None
-        if not isinstance(default, Scalar):
-            self.wrong(default, "one value")
+        if isinstance(default, Mapping):
+            self.wrong(default, "one value, or a list of texts")
             return None
-        types = [*_PLAIN_TYPES, *(fact.name for fact in FACTS.values() if fact.enum)]
+        types = [*_PLAIN_TYPES, *(fact.name for fact in self._facts.values() if fact.enum)]
         type_ = self.word(fields["type"], types, "type") if "type" in fields else _type_name(default)
-        return self._checked(name, type_, default, fields)
+        return self._checked(key, name, type_, default, fields)
 
-    def _checked(self, name: str, type_: str, default: Scalar, fields: dict[str, Located]) -> Param | None:
-        value = self._value(_param_spec(type_), default) if type_ else None
-        if value is None:
+    def _checked(
+        self, key: Scalar, name: str, type_: str, default: Located, fields: dict[str, Located]
+    ) -> Param | None:
+        spec = self._param_spec(type_) if type_ else None
+        value = self._value(spec, default) if spec is not None else None
+        if spec is None or value is None:
             return None
         for bound, holds in _BOUNDS.items():
-            limit = self._value(_param_spec(type_), fields[bound]) if bound in fields else None
-            if limit is not None and not holds(value, limit):
-                self.tell("out-of-bounds", f"{default.raw} is beyond {bound}", default, expected=f"{bound} {limit}")
-        return Param(name, type_, value)
+            if bound in fields and isinstance(default, Scalar):
+                self._within_bound(bound, holds, spec, value, default, fields[bound])
+            elif bound in fields:
+                self.wrong(fields[bound], f"no {bound}: a list has none", suggestion=f"remove {bound}:")
+        return Param(name, type_, tuple(value) if isinstance(value, list) else value, key.line, key.column)
 
-    def _value(self, spec: FactSpec, node: Located) -> FactValue | None:
-        """The scalar as a value of a fact or a param."""
-        if isinstance(node, Scalar) and node.value is not None:
-            try:
-                return accept(spec, node.value)
-            except FactError:
-                pass
+    def _within_bound(
+        self, bound: str, holds: Callable[[Any, Any], bool], spec: FactSpec, value: Value, default: Scalar, at: Located
+    ) -> None:
+        limit = self._value(spec, at)
+        if limit is not None and not holds(value, limit):
+            written = at.raw if isinstance(at, Scalar) else ""
+            self.tell("out-of-bounds", f"{default.raw} is beyond {bound}", default, expected=f"{bound} {written}")
+
+    def _param_spec(self, type_: str) -> FactSpec:
+        """A row like one of the facts table, so that params are read as facts are."""
+        known = self._facts.get(type_)
+        return known if known is not None else FactSpec(f"type {type_}", _PLAIN_TYPES[type_], "", optional=True)
+
+    def _value(self, spec: FactSpec, node: Located) -> Value | None:
+        """What the node holds, as a value of a fact or a param."""
+        raw = _raw(spec, node)
+        value = value_of(spec.language_type, raw) if raw is not None else None
+        if value is not None:
+            return value
         near = did_you_mean(node.raw, spec.enum) if isinstance(node, Scalar) else ""
         expected = ", ".join(repr(word) for word in spec.enum) if spec.enum else str(spec.type)
         remedy = f"did you mean {near}?" if near else ""
@@ -122,7 +166,7 @@ class _Reader(Shape):
         out: list[Invariant] = []
         for item in self.items(node, document.MAX_INVARIANTS, "invariants"):
             fields = self.fields(item, ("name", "never", "always"), ("name",))
-            name = self.name(fields.get("name"), _NAME, "name")
+            name = self.name(fields.get("name"), NAME, "name")
             self._once(name, [invariant.name for invariant in out], fields.get("name"))
             if ("never" in fields) == ("always" in fields):
                 self.tell("missing-key", "an invariant says either never or always", item, suggestion="add never:")
@@ -157,50 +201,20 @@ class _Reader(Shape):
     def _rule(self, item: Located, before: Collection[str]) -> Rule | None:
         id_node = item.get("id") if isinstance(item, Mapping) else None
         self.rule_id = id_node.raw[:64] if isinstance(id_node, Scalar) else ""
-        fields = self.fields(item, ("id", "when", "decide"), ("id", "when", "decide"))
-        id_ = self.name(fields.get("id"), _NAME, "rule's id")
+        fields = self.fields(item, ("id", "when", "rollout", "decide"), ("id", "when", "decide"))
+        id_ = self.name(fields.get("id"), NAME, "rule's id")
         self._once(id_, {*before, DEFAULT_RULE_ID, ON_ERROR_RULE_ID}, fields.get("id"))
         when = self._expression(fields.get("when"))
-        outcome = self._outcome(fields.get("decide"), id_)
-        return Rule(id_, when, outcome, item.line) if when is not None else None
+        rollout = self._rollout(fields["rollout"], id_) if "rollout" in fields else None
+        outcome = self.outcome(fields.get("decide"), id_)
+        return Rule(id_, when, outcome, item.line, item.column, rollout) if when is not None else None
 
-    def _outcome(self, node: Located | None, rule_id: str) -> Outcome:
-        if node is None:
-            return _SAFE
-        fields = self.fields(node, _OUTCOME, ("mode",))
-        mode = self._mode(fields.get("mode"), self._supported)
-        fallback = self._fallback(fields.get("fallback"), mode) if "fallback" in fields else implied_fallback(mode)
-        reason = self.text(fields.get("reason")) or f"rule {rule_id}"
-        return Outcome(mode, fallback, self._timeouts(fields.get("timeout")), reason)
-
-    def _mode(self, node: Located | None, allowed: Collection[Mode]) -> Mode:
-        word = node.raw if isinstance(node, Scalar) else ""
-        if node is not None and word in MODES and word not in allowed:
-            working = ", ".join(allowed)
-            self.tell("unsupported-mode", f"the mode {word} does not work here", node, expected=f"one of {working}")
-            return Mode.REFUSE
-        return Mode(self.word(node, [str(mode) for mode in allowed], "mode") or Mode.REFUSE)
-
-    def _fallback(self, node: Located | None, mode: Mode) -> tuple[Mode, ...]:
-        if node is None:
-            return ()
-        nodes = [node] if isinstance(node, Scalar) else self.items(node, len(_FALLBACKS), "modes")
-        out: list[Mode] = []
-        for item in nodes:
-            step = self._mode(item, _FALLBACKS)
-            if step in (mode, *out):
-                self.tell("double-name", f"{step} is tried already", item, suggestion="remove it")
-            out.append(step)
-        return tuple(out)
-
-    def _timeouts(self, node: Located | None) -> Timeouts:
-        if node is None:
-            return Timeouts()
-        fields = self.fields(node, ("firstToken", "total"))
-        first, total = self.duration(fields.get("firstToken")), self.duration(fields.get("total"))
-        if first is not None and total is not None and first > total:
-            self.tell("out-of-bounds", "firstToken is longer than total", node, expected="firstToken at most total")
-        return Timeouts(first, total)
+    def _rollout(self, node: Located, rule_id: str) -> Rollout | None:
+        fields = self.fields(node, ("percent", "by", "salt"), ("percent", "by"))
+        percent = self.percent(fields.get("percent"))
+        by = self.word(fields.get("by"), self._keys, "string fact")
+        salt = self.text(fields.get("salt"), at_most=200) or f"{self._policy}/{rule_id}"
+        return Rollout(percent, by, salt) if percent is not None and by else None
 
     # ── tests ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -215,10 +229,10 @@ class _Reader(Shape):
             out.append(Case(name, given, expect, item.line, item.column))
         return tuple(out)
 
-    def _given(self, key: Scalar, value: Located) -> FactValue | None:
-        spec = FACTS.get(key.raw)
+    def _given(self, key: Scalar, value: Located) -> Value | None:
+        spec = self._facts.get(key.raw)
         if spec is None:
-            near = did_you_mean(key.raw, FACTS)
+            near = did_you_mean(key.raw, self._facts)
             remedy = f"did you mean {near}?" if near else ""
             self.tell("unknown-name", f"there is no fact {key.raw[:64]}", key, suggestion=remedy)
             return None
@@ -234,15 +248,16 @@ class _Reader(Shape):
             self.wrong(node, f"a map with some of {', '.join(_EXPECT)}")
         readers: dict[str, Callable[[Located], Any]] = {
             "rule": lambda item: self.word(item, [*rule_ids, DEFAULT_RULE_ID, ON_ERROR_RULE_ID], "rule"),
-            "mode": lambda item: self._mode(item, self._supported),
-            "fallback": lambda item: self._expected_fallback(item),
+            "mode": lambda item: self.mode(item, self.supported),
+            "fallback": self._expected_fallback,
             "reason": self.text,
         }
-        return {key: readers[key](item) for key, item in fields.items()}
+        plainly = {key: readers[key](item) for key, item in fields.items() if key in readers}
+        return plainly | self.times(fields.get("timeout")) | self.said(fields)
 
     def _expected_fallback(self, node: Located) -> tuple[Mode, ...]:
-        nodes = [node] if isinstance(node, Scalar) else self.items(node, len(_FALLBACKS), "modes")
-        return tuple(self._mode(item, _FALLBACKS) for item in nodes)
+        nodes = [node] if isinstance(node, Scalar) else self.items(node, len(FALLBACKS), "modes")
+        return tuple(self.mode(item, FALLBACKS) for item in nodes)
 
 
 _BOUNDS: Final[dict[str, Callable[[Any, Any], bool]]] = {
@@ -251,18 +266,34 @@ _BOUNDS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 }
 
 
-def _type_name(node: Scalar) -> str:
-    match node.value:
-        case bool():
+def _type_name(node: Located) -> str:
+    """The type of a param that does not say it."""
+    match node:
+        case Sequence():
+            return "list(string)"
+        case Scalar(value=bool()):
             return "bool"
-        case int():
+        case Scalar(value=int()):
             return "int"
-        case float():
+        case Scalar(value=float()):
             return "double"
         case _:
             return "string"
 
 
-def _param_spec(type_: str) -> FactSpec:
-    """A row like one of the facts table, so that params are read as facts are."""
-    return FACTS[type_] if type_ in FACTS else FactSpec(f"type {type_}", _PLAIN_TYPES[type_], "", optional=True)
+def _raw(spec: FactSpec, node: Located) -> Value | None:
+    """What a caller would hand in for this fact; None where the node can be no such value."""
+    match spec.type, node:
+        case FactType.DURATION, Scalar(value=str(text)):
+            return _duration(text)
+        case FactType.TEXTS | FactType.TEXT_MAP, Scalar():
+            return None
+        case _:
+            return plain(node)
+
+
+def _duration(text: str) -> Value | None:
+    try:
+        return read_duration(text)
+    except EvaluationError:
+        return None

@@ -6,7 +6,9 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from policies.problems import Problem, did_you_mean
+from policies.language.library.buckets import STEPS_PER_PERCENT
+from policies.language.suggest import did_you_mean
+from policies.problems import Problem
 from policies.source import Located, Mapping, Scalar, Sequence
 
 _DURATION: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(ms|s|m)\Z")
@@ -36,11 +38,16 @@ class Shape:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
         self.rule_id = ""
 
     def tell(self, code: str, message: str, node: Located, *, expected: str = "", suggestion: str = "") -> None:
         """Note a problem at a node."""
         self.problems.append(Problem(code, message, node.line, node.column, self.rule_id, expected, suggestion))
+
+    def advise(self, code: str, message: str, node: Located) -> None:
+        """Note a warning at a node."""
+        self.warnings.append(Problem(code, message, node.line, node.column, self.rule_id, severity="warning"))
 
     def wrong(self, node: Located, expected: str, *, suggestion: str = "") -> None:
         """Note that the node is something else than expected."""
@@ -120,6 +127,47 @@ class Shape:
             self.tell("name", f"{text[:64]!r} cannot be a {what}", node, expected=pattern.pattern)
             return ""
         return text
+
+    def whole(self, node: Located | None, least: int, most: int) -> int | None:
+        """A whole number within bounds; None when absent or faulty."""
+        if node is None:
+            return None
+        value = node.value if isinstance(node, Scalar) else None
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.wrong(node, f"a whole number from {least} to {most}")
+            return None
+        return value if self._bounded(node, value, least, most) else None
+
+    def number(self, node: Located | None, least: float, most: float) -> float | None:
+        """A number within bounds; None when absent or faulty."""
+        if node is None:
+            return None
+        value = node.value if isinstance(node, Scalar) else None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            self.wrong(node, f"a number from {least:g} to {most:g}")
+            return None
+        return float(value) if self._bounded(node, value, least, most) else None
+
+    def percent(self, node: Located | None) -> float | None:
+        """A share of keys, 0 to 100 percent, no finer than buckets are; None when absent or faulty."""
+        percent = self.number(node, 0.0, 100.0)
+        if node is not None and percent is not None:
+            if round(percent * STEPS_PER_PERCENT) / STEPS_PER_PERCENT != percent:
+                finest = f"{1 / STEPS_PER_PERCENT:f}".rstrip("0")
+                self.tell("wrong-value", "this is finer than buckets are", node, expected=f"steps of {finest}")
+        return percent
+
+    def flag(self, node: Located | None) -> bool:
+        """true or false; false when absent or faulty."""
+        value = node.value if isinstance(node, Scalar) else None
+        if node is not None and not isinstance(value, bool):
+            self.wrong(node, "true or false")
+        return value is True
+
+    def _bounded(self, node: Located, value: float, least: float, most: float) -> bool:
+        if not least <= value <= most:
+            self.tell("out-of-bounds", f"{kind_of(node)} is out of bounds", node, expected=f"{least:g} to {most:g}")
+        return least <= value <= most
 
     def duration(self, node: Located | None) -> float | None:
         """Seconds from `500ms`, `2s` or `1m`."""

@@ -102,22 +102,8 @@ class TestView(BaseModel):
     line: int
 
 
-class Validated(BaseModel):
-    """A document without errors, and its own tests."""
-
-    name: str
-    digest: str
-    tests: list[TestView]
-
-    @classmethod
-    def of(cls, policy: Policy) -> Validated:
-        """Runs the document's tests."""
-        tests = [TestView.model_validate(outcome) for outcome in policy.run_tests()]
-        return cls(name=policy.name, digest=policy.digest, tests=tests)
-
-
 class ProblemView(BaseModel):
-    """One fault of a document; lines and columns count from 1."""
+    """One fault of a document, or a warning; lines and columns count from 1."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -128,6 +114,23 @@ class ProblemView(BaseModel):
     rule_id: str
     expected: str
     suggestion: str
+    severity: Literal["error", "warning"] = "error"
+
+
+class Validated(BaseModel):
+    """A document without errors, its own tests, and what its author should look at."""
+
+    name: str
+    digest: str
+    tests: list[TestView]
+    warnings: list[ProblemView] = []
+
+    @classmethod
+    def of(cls, policy: Policy) -> Validated:
+        """Runs the document's tests."""
+        tests = [TestView.model_validate(outcome) for outcome in policy.run_tests()]
+        warnings = [ProblemView.model_validate(warning) for warning in policy.warnings]
+        return cls(name=policy.name, digest=policy.digest, tests=tests, warnings=warnings)
 
 
 class Rejected(BaseModel):
@@ -147,7 +150,7 @@ class Explained(BaseModel):
     """What the policy would decide, rule by rule, and which single change would lead elsewhere."""
 
     decision: dict[str, Any]
-    rules: list[dict[str, FactValue | dict[str, FactValue | None]]]
+    rules: list[dict[str, Any]]
     flips: list[str]
 
 

@@ -21,7 +21,7 @@ from policies.facts import FACTS, typical_facts
 Facts = dict[str, FactValue]
 CountTokens = Callable[[str, Sequence[tuple[str, str]]], int | None]
 """World.prompt_tokens."""
-_COMPARED = ("mode", "rule_id", "reason", "fallback", "timeouts", "clamped_by", "errors")
+_COMPARED = ("mode", "rule_id", "reason", "fallback", "timeouts", "terms", "clamped_by", "errors")
 
 
 class World(Protocol):

@@ -108,9 +108,10 @@ class Intake:
         trail.decided(self._clock() - deciding_at)
         if decision.mode == "refuse":
             raise _refusal(decision)
+        at_most = _least(room, decision.terms.max_tokens)
         snapshot = Snapshot(
             header=self._header(request, decision, sid or self._stream_id(), trail.context.traceparent),
-            state=self._state(request, messages, prompt_ids, family, room, local_only=_stays_here(facts)),
+            state=self._state(request, messages, prompt_ids, family, at_most, local_only=_stays_here(facts)),
             caller=caller,
             device=request.edgewise.device,
             mode=str(decision.mode),
@@ -118,8 +119,8 @@ class Intake:
             limits=self._limits(decision),
             digest=digest,
         )
-        at_most = len(prompt_ids) or _tokens_at_most(messages)
-        return Taken(snapshot, facts, decision, at_most, _may_be_whole(request, decision))
+        prompt_tokens = len(prompt_ids) or _tokens_at_most(messages)
+        return Taken(snapshot, facts, decision, prompt_tokens, _may_be_whole(request, decision))
 
     def _facts(
         self, caller: Caller, request: ChatRequest, known: RequestFacts, prompt_tokens: int, family: Family
@@ -158,7 +159,7 @@ class Intake:
         messages: tuple[Message, ...],
         prompt_ids: tuple[int, ...],
         family: Family,
-        room: int | None,
+        at_most: int | None,
         *,
         local_only: bool,
     ) -> GenerationState:
@@ -175,7 +176,7 @@ class Intake:
             prompt_ids=prompt_ids,
             messages=messages,
             model=request.model,
-            max_tokens=wanted if room is None else min(wanted, room),
+            max_tokens=wanted if at_most is None else min(wanted, at_most),
             seed=self._draw_seed() if request.seed is None else request.seed,
             sampling=sampling,
             stops=stops_of(request),
@@ -202,6 +203,11 @@ class Intake:
     def _limits(self, decision: Decision) -> Limits:
         base, timeouts = self._settings.limits, decision.timeouts
         return Limits(timeouts.first_token_s or base.first_token_s, base.stall_s, base.soft_s, timeouts.total_s)
+
+
+def _least(*bounds: int | None) -> int | None:
+    """The lowest of the bounds that there are."""
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def _kinds(decision: Decision) -> tuple[TierKind, ...]:

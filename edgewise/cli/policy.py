@@ -57,6 +57,7 @@ def show_policy(
 def check_policy(file: PolicyFile) -> None:
     """Check a document and run its own tests, here; nothing is sent."""
     from policies import Policy, PolicyError
+    from policies.problems import render
 
     text = read_policy(file)
     try:
@@ -64,6 +65,8 @@ def check_policy(file: PolicyFile) -> None:
     except PolicyError as error:
         typer.echo(str(PolicyError(error.problems, source=text, name=file.name)), err=True)
         raise typer.Exit(1) from None
+    if policy.warnings:
+        typer.echo(render(policy.warnings, source=text, name=file.name), err=True)
     outcomes = policy.run_tests()
     for outcome in (outcome for outcome in outcomes if not outcome.passed):
         typer.echo(f"{file.name}:{outcome.line}: test failed: {outcome.name}: {outcome.detail}", err=True)

@@ -105,6 +105,8 @@ def _values(spec: FactSpec) -> st.SearchStrategy[Any]:
             return st.sampled_from(["", "a", "code", "你", "x"])
         case FactType.ENUM:
             return st.sampled_from(spec.enum)
+        case _:
+            raise AssertionError(f"no values for {spec.name} yet")
 
 
 _nonsense = st.sampled_from([float("nan"), float("inf"), 2**63, 10**400, "?", b"a", [], {}, True, 1, object()])

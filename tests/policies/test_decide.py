@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 
 from policies import Decision, Mode, Policy, PolicyError, Timeouts, typical_facts
+from policies.facts import INPUTS
 from policies.invariants import PRIVACY
+from policies.language import typed
+from policies.language.compile import inputs_of
+from policies.language.evaluate import choose_naively
+from policies.language.library.buckets import bucket
 from policies.library import seed_text
-from tests.policies.documents import when, with_rules
+from tests.policies.documents import problem, when, with_rules
 
 HARMLESS = typical_facts({})
 PRIVATE = typical_facts({"request.sensitivity": "personal", "request.origin": "device"})
@@ -169,3 +174,93 @@ def test_decisions_travel() -> None:
     assert Decision.from_dict(decision.to_dict()) == decision == pickle.loads(pickle.dumps(decision))
     with pytest.raises(ValueError, match="sideways"):
         Decision.from_dict({**decision.to_dict(), "mode": Mode.EDGE.replace("edge", "sideways")})
+
+
+# ── rollouts ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rolled_out(when: str = "true", **rollout: Any) -> str:
+    """A document whose rule r is for a share of the requests; all others get the default, a race."""
+    rule = {"id": "r", "when": when, "rollout": rollout, "decide": {"mode": "cloud"}}
+    return with_rules([], rules=[rule])
+
+
+def chosen(text: str, keys: range, fact: str = "device.id") -> set[int]:
+    """The keys that rule r is for."""
+    policy = Policy.load(text)
+    return {key for key in keys if policy.decide({**HARMLESS, fact: f"device-{key}"}).rule_id == "r"}
+
+
+def test_a_rollout_is_for_its_share_and_always_the_same() -> None:
+    few, more = (chosen(rolled_out(percent=percent, by="device.id"), range(400)) for percent in (5, 25.5))
+    assert few < more and 5 <= len(few) <= 40 and 70 <= len(more) <= 140
+    assert more == {key for key in range(400) if bucket(f"device-{key}", "small/r") < 25.5}
+
+
+def test_a_salt_deals_anew() -> None:
+    ours, theirs = (chosen(rolled_out(percent=30, by="device.id", salt=salt), range(200)) for salt in ("a", "b"))
+    assert ours != theirs
+    assert ours == {key for key in range(200) if bucket(f"device-{key}", "a") < 30.0}
+
+
+@pytest.mark.parametrize(
+    ("percent", "when", "expected"),
+    [(0, "true", "default"), (100, "true", "r"), (100, "false", "default"), (100, "request.turns == 1", "r")],
+)
+def test_a_rollout_holds_where_its_condition_does(percent: float, when: str, expected: str) -> None:
+    assert decide(rolled_out(when, percent=percent, by="device.id"), HARMLESS).rule_id == expected
+
+
+@pytest.mark.parametrize("fact", ["device.id", "request.tenant"])
+@pytest.mark.parametrize("key", [None, ""])
+def test_a_missing_key_is_in_no_bucket(fact: str, key: str | None) -> None:
+    decision = decide(rolled_out(percent=100, by=fact), {**HARMLESS, fact: key})
+    assert (decision.rule_id, decision.errors) == ("default", ())
+
+
+@pytest.mark.parametrize(("fact", "read"), [("device.id", typed.InputOr), ("request.tenant", typed.Input)])
+def test_a_rollout_is_a_typed_tree_in_which_nothing_can_be_absent(fact: str, read: type) -> None:
+    policy = Policy.load(rolled_out("request.turns == 1", percent=40, by=fact))
+    (tree,) = policy.trees.rules
+    assert [type(part) for part in typed.walk(tree) if getattr(part, "source", None) == INPUTS[fact]] == [read]
+    needed = inputs_of([tree], ())
+    for key in range(40):
+        facts = {**HARMLESS, fact: f"key-{key}"}
+        assert policy.decide(facts).rule_id == ("default", "r")[choose_naively([tree], (), needed, facts) == 0]
+
+
+def test_a_key_of_a_wrong_type_is_an_error() -> None:
+    assert decide(rolled_out(percent=100, by="device.id"), {**HARMLESS, "device.id": 7}).rule_id == "onError"
+
+
+def test_explain_sees_the_key() -> None:
+    explanation = Policy.load(rolled_out("request.turns == 1", percent=0, by="device.id")).explain(HARMLESS)
+    (trace,) = explanation.rules
+    assert trace.outcome == "not_matched" and trace.values["device.id"] == HARMLESS["device.id"]
+
+
+@pytest.mark.parametrize("percent", [0.00001, 12.34567, 99.99999, 7, 100.0])
+def test_percents_in_steps(percent: float) -> None:
+    assert Policy.load(rolled_out(percent=percent, by="device.id")).document.rules[0].rollout is not None
+
+
+@pytest.mark.parametrize(
+    ("rollout", "code"),
+    [
+        ({"percent": 0.000001, "by": "device.id"}, "wrong-value"),
+        ({"percent": 12.345678, "by": "device.id"}, "wrong-value"),
+        ({"percent": 100.1, "by": "device.id"}, "out-of-bounds"),
+        ({"percent": -1, "by": "device.id"}, "out-of-bounds"),
+        ({"percent": "5%", "by": "device.id"}, "wrong-type"),
+        ({"percent": 5, "by": "device.idd"}, "unknown-word"),
+        ({"percent": 5, "by": "device.battery_pct"}, "unknown-word"),
+        ({"percent": 5, "by": "request.task"}, "unknown-word"),
+        ({"percent": 5}, "missing-key"),
+        ({"by": "device.id"}, "missing-key"),
+        ({"percent": 5, "by": "device.id", "salt": 3}, "wrong-type"),
+        ({"percent": 5, "by": "device.id", "seed": "a"}, "unknown-key"),
+    ],
+)
+def test_a_rollout_without_sense(rollout: dict[str, Any], code: str) -> None:
+    found = problem(rolled_out(**rollout))
+    assert (found.code, found.rule_id) == (code, "r")

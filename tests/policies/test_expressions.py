@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from policies.operators import bucket
+from policies.language.library.buckets import bucket
 from tests.policies.documents import expression_problem, holds, problems, when, with_rules
 
 
@@ -58,7 +58,7 @@ def test_holds(expression: str) -> None:
         ("-(-9223372036854775808) > 0", "overflow"),
         ("1 / request.turns == 1", "division by zero"),
         ("1 % request.turns == 1", "division by zero"),
-        ("[1][request.turns + 1] == 1", "outside a list"),
+        ("[1][request.turns + 1] == 1", "outside of a list"),
         ("{'a': 1}[request.tenant] == 1", "no key"),
         ("1 / request.turns == 1 || false", "division by zero"),
         ("true && 1 / request.turns == 1", "division by zero"),
@@ -108,13 +108,11 @@ def test_an_error_is_never_no_match(expression: str, told: str) -> None:
         ("request.needs_fresh &&", "syntax", "", ""),
         ("(request.needs_fresh", "syntax", "", ""),
         ("request.needs_fresh)", "syntax", ")", ""),
-        ("[] == []", "", "", ""),
-        ("size([]) == 0", "empty-list", "[]", ""),
         ("[1, 'a'].exists(x, true)", "wrong-type", "[1", ""),
         ("{'a': 1, 'a': 2}.a == 1", "double-key", "'a': 2", ""),
         ("9223372036854775808 > 0", "number-too-large", "9223372036854775808", ""),
         ("'\\ud800' == ''", "unknown-escape", "\\ud800", ""),
-        ("decision.mode == 'edge'", "unknown-name", "mode", "invariants only"),
+        ("decision.mode == 'edge'", "not-known-yet", "mode", "invariants only"),
         ("params.x > 1", "unknown-name", "x >", ""),
         ("x > 1", "unknown-name", "x", ""),
         ("", "empty-expression", "", ""),

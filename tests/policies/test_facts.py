@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from policies import FACTS, FactSpec, FactType, FactValue, drop_stale, typical_facts
-from policies.facts import without_text
-from policies.reading import FactError, accept
+from policies.facts import INPUTS, without_text
+from policies.language.declarations import InputError, accept
 
 
 @pytest.mark.parametrize("spec", FACTS.values(), ids=str)
@@ -16,7 +16,7 @@ def test_row_is_sound(spec: FactSpec) -> None:
     assert bool(spec.enum) == (spec.type is FactType.ENUM)
     assert not (spec.optional and spec.default is not None)
     for value in (spec.default, spec.typical):
-        assert value is None or accept(spec, value) == value
+        assert value is None or accept(INPUTS[spec.name], value) == value
 
 
 def test_units_are_in_the_names() -> None:
@@ -82,7 +82,7 @@ def test_a_world_without_device_has_no_telemetry() -> None:
     ],
 )
 def test_accepted(name: str, raw: object, value: object) -> None:
-    result = accept(FACTS[name], raw)
+    result = accept(INPUTS[name], raw)
     assert result == value and type(result) is type(value)
 
 
@@ -106,11 +106,11 @@ def test_accepted(name: str, raw: object, value: object) -> None:
     ],
 )
 def test_refused(name: str, raw: object) -> None:
-    with pytest.raises(FactError, match=name.replace(".", r"\.")):
-        accept(FACTS[name], raw)
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        accept(INPUTS[name], raw)
 
 
 def test_an_error_does_not_show_the_text() -> None:
-    with pytest.raises(FactError) as caught:
-        accept(FACTS["request.task"], "my password is hunter22")
+    with pytest.raises(InputError) as caught:
+        accept(INPUTS["request.task"], "my password is hunter22")
     assert "hunter" not in str(caught.value)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies import FACTS, Policy, PolicyError
+from policies.language.parser import parse
 from policies.library import seed_text
-from policies.parser import parse
 from tests.policies.documents import with_rules
 
 _WORDS = [

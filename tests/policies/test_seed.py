@@ -10,8 +10,9 @@ import policies.library
 from edgewise.facts import estimate
 from edgewise.facts.sensitivity import SENSITIVITIES
 from policies import FACTS, FactValue, Policy, typical_facts
+from policies.facts import INPUTS
+from policies.language.declarations import accept
 from policies.library import seed_text
-from policies.reading import accept
 
 SEED = Policy.load_for_activation(seed_text())
 
@@ -50,7 +51,7 @@ def test_order_of_the_contract() -> None:
 def test_estimates_are_facts(tools: bool) -> None:
     facts = estimate([("system", "Be kind."), ("user", "你好, write code!")], tools=tools, max_tokens=5).as_facts()
     for name, value in facts.items():
-        assert accept(FACTS[name], value) == value
+        assert accept(INPUTS[name], value) == value
     estimated = {name for name in FACTS if name.startswith("request.")} - set(facts)
     asked = {"origin", "user_tier", "tenant", "model", "wants_mode", "wants_device"}
     assert estimated == {f"request.{name}" for name in asked}

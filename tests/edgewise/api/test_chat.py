@@ -1,12 +1,13 @@
 """POST /v1/chat/completions: both forms, and each error where it belongs."""
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 
 from edgewise.wire.errors import TierLostError, TierRefusedError
-from policies import Decision, Mode
+from policies import Decision, Mode, Terms
 from tests.edgewise.api.conftest import WORDS, Api
 
 
@@ -53,6 +54,14 @@ async def test_what_is_remembered_has_no_text(api: Api) -> None:
     (admission,), (outcome,) = api.host.admissions, api.host.outcomes
     assert "made-up" not in repr(admission)
     assert outcome.finish == "stop"
+
+
+@pytest.mark.parametrize(("wish", "most", "granted"), [(9, 4, 4), (3, 4, 3), (None, 4, 4), (9, None, 9)])
+async def test_the_policy_bounds_the_length(api: Api, wish: int | None, most: int | None, granted: int) -> None:
+    api.host.decision = dataclasses.replace(api.host.decision, terms=Terms(max_tokens=most))
+    fields: dict[str, Any] = {} if wish is None else {"max_tokens": wish}
+    await api.ask(**fields)
+    assert api.host.scripted[0].states[0].max_tokens == granted == api.host.reserved[0][2]
 
 
 async def test_the_state_holds_the_clients_wishes(api: Api) -> None:
