@@ -37,7 +37,15 @@ ENGLISH = {
     "What is the opposite of hot?": "The opposite of hot is cold.",
     "How do you say water in Chinese?": "“water” in Chinese is 水.",
     "What is the largest planet?": "Jupiter is the largest planet in the solar system.",
-    "What is 17 + 25?": "7+5=12, 1+2+1=4, 17+25=42.",
+    "What is 17 + 25?": "17+25: 7+5=12, 1+2+1=04 → 42",
+    "What is 45 - 27?": "45-27: 5-7+10=8, 4-2-1+00=1 → 18",
+    "What is 12 + 34 - 20?": "12+34: 2+4=06, 1+3+0=04 → 46; 46-20: 6-0+00=6, 4-2-0+00=2 → 26",
+    "Which month comes after June?": "July comes after June.",
+    "How many days does July have?": "July has 31 days.",
+    "What is Edgewise?": "Edgewise answers with a small model on your device and a larger one in the cloud.",
+    "Where does your answer come from?": (
+        "I run on your device when I can, and in the cloud when that is better. A policy decides."
+    ),
     "Thank you!": "You are welcome!",
 }
 CHINESE = {
@@ -49,7 +57,10 @@ CHINESE = {
     "大的反义词是什么？": "大的反义词是小。",
     "苹果用英语怎么说？": "“苹果”的英语是 apple。",
     "水的沸点是多少？": "水在100摄氏度沸腾。",
-    "17+25等于多少？": "7+5=12，1+2+1=4，17+25=42。",
+    "17+25等于多少？": "17+25: 7+5=12, 1+2+1=04 → 42",
+    "什么是Edgewise？": "Edgewise 用你设备上的小模型和云端的大模型回答问题。",
+    "你能做什么": "我会打招呼、回答小知识、做算术、给列表排序和倒序、数数，还会讲小故事和写小诗。",
+    "45减27等于多少？": "45-27: 5-7+10=8, 4-2-1+00=1 → 18",
     "谢谢": "不客气！",
 }
 
@@ -64,16 +75,17 @@ LONG = {
     "List the letters of the alphabet with a sentence each": dict(ALMANAC[EN])["the letters of the alphabet"],
     "Write a story about a bear called Ben.": tale("bear", "Ben", EN),
     "介绍十二个月，每个一句话": dict(ALMANAC[ZH])["十二个月"],
-    "讲一个关于小猫小明的小故事。": tale("小猫", "小明", ZH),
+    "讲一个关于小狗小明的小故事。": tale("小狗", "小明", ZH),
 }
 LONG_TOKENS = 100
 CLOUD_ONLY = {
-    "What is 45 - 27?": "15-7=8, 4-2-1=1, 45-27=18.",
-    "What is 12 + 34 - 20?": "2+4=6, 1+3=4, 12+34=46, 6-0=6, 4-2=2, 46-20=26.",
-    "Which month comes after June?": "July comes after June.",
-    "How many days does July have?": "July has 31 days.",
-    "45减27等于多少？": "15-7=8，4-2-1=1，45-27=18。",
-    "23乘4等于多少？": "20*4=80，3*4=12，23*4=92。",
+    "How many days are there in January?": "January has 31 days.",
+    "Which one is larger, 949 or 978?": "max(949, 978): 9=9, 4<7 → 978",
+    "Numbers to sort: 15, 22, 25": "15 22 → 15 22 25",
+    "What is 66, 68, 26, 57 in order?": "66 68 → 26 66 68 → 26 57 66 68",
+    "四月有几天": "四月有30天。",
+    "从小到大：39、20、74、53、35": "20 39 → 20 39 74 → 20 39 53 74 → 20 35 39 53 74",
+    "现在从80数到87": "80/87 81/87 82/87 83/87 84/87 85/87 86/87 87/87",
 }
 
 
