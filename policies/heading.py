@@ -1,4 +1,4 @@
-"""What every document of Edgewise begins with: the format's version, kind, name and labels. Its spec is read elsewhere."""
+"""What every document of Edgewise begins with: version of the format, kind, name, labels. Specs are read elsewhere."""
 
 from __future__ import annotations
 
@@ -34,6 +34,4 @@ def read_heading(shape: Shape, root: Located, kind: str) -> Heading:
     metadata = shape.fields(top["metadata"], ("name", "labels"), ("name",)) if "metadata" in top else {}
     name = shape.name(metadata.get("name"), NAME, "name")
     labels = shape.entries(metadata.get("labels"), 32, "labels")
-    return Heading(
-        name, {shape.name(key, NAME, "label"): shape.text(value) for key, value in labels}, top.get("spec")
-    )
+    return Heading(name, {shape.name(key, NAME, "label"): shape.text(value) for key, value in labels}, top.get("spec"))

@@ -151,10 +151,11 @@ class Shape:
     def percent(self, node: Located | None) -> float | None:
         """A share of keys, 0 to 100 percent, no finer than buckets are; None when absent or faulty."""
         percent = self.number(node, 0.0, 100.0)
-        if node is not None and percent is not None:
-            if round(percent * STEPS_PER_PERCENT) / STEPS_PER_PERCENT != percent:
-                finest = f"{1 / STEPS_PER_PERCENT:f}".rstrip("0")
-                self.tell("wrong-value", "this is finer than buckets are", node, expected=f"steps of {finest}")
+        if node is None or percent is None:
+            return None
+        if round(percent * STEPS_PER_PERCENT) / STEPS_PER_PERCENT != percent:
+            finest = f"{1 / STEPS_PER_PERCENT:f}".rstrip("0")
+            self.tell("wrong-value", "this is finer than buckets are", node, expected=f"steps of {finest}")
         return percent
 
     def flag(self, node: Located | None) -> bool:

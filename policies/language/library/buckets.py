@@ -9,7 +9,6 @@ from policies.language.functions import Overload
 from policies.language.library.bounds import reading
 from policies.language.types import DOUBLE, STRING
 
-
 PLACES: Final = 10_000_000
 STEPS_PER_PERCENT: Final = PLACES // 100
 
