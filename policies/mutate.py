@@ -5,6 +5,7 @@ Mutation score = changes that some test notices / changes tried. The changes the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, Final
@@ -56,8 +57,16 @@ class MutationReport:
         return {**told, "killed": self.killed, "survivors": [asdict(mutant) for mutant in self.survivors]}
 
 
-def mutate(policy: Policy, *, limit: int = DEFAULT_LIMIT, seed: int = 0) -> MutationReport:
+def mutate(
+    policy: Policy,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    seed: int = 0,
+    watch: Callable[[Sequence[Mutation]], Iterable[Mutation]] = iter,
+) -> MutationReport:
     """Try at most `limit` changes, the same ones for the same seed. Tests that fail anyway notice nothing.
+
+    watch: hands the changes on one by one, and so sees how far it is.
 
     Takes about the time of loading the policy for each change.
     """
@@ -65,7 +74,7 @@ def mutate(policy: Policy, *, limit: int = DEFAULT_LIMIT, seed: int = 0) -> Muta
     tried = _sample(possible, limit, seed)
     sound = {outcome.name for outcome in policy.iter_tests() if outcome.passed}
     lines = _Lines(policy)
-    survivors = tuple(lines.mutant(each) for each in tried if not _is_noticed(policy, each, sound))
+    survivors = tuple(lines.mutant(each) for each in watch(tried) if not _is_noticed(policy, each, sound))
     return MutationReport(len(possible), len(tried), survivors)
 
 

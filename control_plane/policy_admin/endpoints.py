@@ -25,12 +25,20 @@ from control_plane.admin_api import (
     operator_only,
 )
 from control_plane.policy_admin import bodies
+from control_plane.policy_admin.analysis import Analyst, text_changes
+from control_plane.policy_admin.draft_schemas import (
+    Compared,
+    DiffWanted,
+    Draft,
+    DryRun,
+    Replayed,
+    ReplayWanted,
+    Tried,
+)
 from control_plane.policy_admin.errors import PolicyRejectedError
 from control_plane.policy_admin.replay import Recorded, replay
 from control_plane.policy_admin.schemas import (
     Change,
-    Draft,
-    DryRun,
     Explained,
     Facts,
     InForce,
@@ -38,9 +46,6 @@ from control_plane.policy_admin.schemas import (
     PolicySummary,
     PolicyView,
     Rejected,
-    Replayed,
-    ReplayWanted,
-    Tried,
     Validated,
 )
 from control_plane.policy_admin.service import PolicyStore
@@ -83,7 +88,7 @@ def router(
     routes = admin_router("policies", _PolicyRoute)
     _add_reading(routes, store, operator)
     _add_changing(routes, store, operator)
-    _add_trying(routes, store, operator)
+    _add_trying(routes, store, operator, Analyst())
     _add_dry_runs(routes, store, operator, world or HealthyWorld(), recorded or _no_decisions)
     return routes
 
@@ -157,12 +162,19 @@ def _add_changing(routes: APIRouter, store: PolicyStore, operator: Callable[...,
         return InForce.of(await store.activate(version, actor=by.key_id, expected_digest=change.expected_digest))
 
 
-def _add_trying(routes: APIRouter, store: PolicyStore, operator: Callable[..., Any]) -> None:
+def _add_trying(routes: APIRouter, store: PolicyStore, operator: Callable[..., Any], analyst: Analyst) -> None:
     @routes.post("/validate", responses=errors(413) | _REFUSED, openapi_extra=bodies.OPENAPI | UNAUDITED)
     async def validate_policy(request: Request, by: Principal = Depends(operator)) -> Validated:
-        """Check a document and run its tests; nothing is saved."""
+        """Check a document, run its tests and look for what is odd about it; nothing is saved."""
         policy = await store.compile((await bodies.read_policy(request)).text)
-        return await asyncio.to_thread(Validated.of, policy)
+        return await asyncio.to_thread(Validated.of, policy, await analyst.report(policy))
+
+    @routes.post("/diff", responses=errors(404, 413) | _REFUSED, openapi_extra=UNAUDITED)
+    async def compare_drafts(wanted: DiffWanted, by: Principal = Depends(operator)) -> Compared:
+        """What changes from one policy to another: in the text, and in decisions, with facts for each kind of
+        change. Nothing is saved."""
+        old, new = await _wanted(store, wanted.old), await _wanted(store, wanted.new)
+        return Compared.of(await text_changes(old, new), await analyst.changes(old, new))
 
     @routes.post("/active/explain", responses=errors(), openapi_extra=UNAUDITED)
     async def explain_active(wanted: Facts, by: Principal = Depends(operator)) -> Explained:

@@ -23,7 +23,6 @@ from edgewise.cli import (
     nodes,
     plan,
     policy,
-    policy_trial,
     roles,
     status,
     stream_desk,
@@ -68,7 +67,6 @@ ask.register(app)
 status.register(app)
 streams.register(app)
 app.add_typer(policy.app)
-policy_trial.register(policy.app)
 app.add_typer(keys.app)
 for group in (models, nodes, stream_desk, decisions, audit):
     app.add_typer(group.app, rich_help_panel="For operators")

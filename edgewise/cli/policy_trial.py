@@ -9,21 +9,21 @@ import typer
 
 from edgewise.cli.connection import DATA_DIR, AsJson, DataDir, Key, Url, call, operator
 from edgewise.cli.paging import Since, moment
-from edgewise.cli.policy import parse_facts, print_explained, read_policy
+from edgewise.cli.policy_explain import print_explained
+from edgewise.cli.policy_facts import FactOptions, parse_facts, tell_facts
+from edgewise.cli.policy_files import read_policy
+from edgewise.cli.policy_versions import BASE
 from edgewise.cli.tables import print_json, print_table
 
 Draft = Annotated[
     str | None, typer.Argument(metavar="[FILE|VERSION]", help="A document, or a saved version; else the one in force.")
 ]
-_BASE = "/admin/v1/policies"
 
 
 def try_policy(
     draft: Draft = None,
     message: Annotated[str, typer.Option("--message", "-m", help="What somebody might ask; it is not kept.")] = "",
-    fact: Annotated[
-        list[str] | None, typer.Option("--fact", help="name=value, over everything else; may be given again.")
-    ] = None,
+    fact: FactOptions = None,
     device: Annotated[str, typer.Option(help="A device, with what is known of it now.")] = "",
     mode: Annotated[str, typer.Option(help="The mode that the request wishes for.")] = "",
     tenant: Annotated[str, typer.Option(help="The tenant that asks.")] = "default",
@@ -37,7 +37,7 @@ def try_policy(
     wishes = {"device": device, "wants_mode": mode, "tenant": tenant}
     body = {**_draft(draft), **wishes, "messages": messages, "facts": parse_facts(fact or [])}
     with operator(url, key, data_dir) as client:
-        found = call(client, "POST", f"{_BASE}/dry-run", json=body)
+        found = call(client, "POST", f"{BASE}/dry-run", json=body)
     if as_json:
         print_json(found)
         return
@@ -60,7 +60,7 @@ def replay(
     """What a policy would have changed over recorded decisions, with some of them by name."""
     body = {**_draft(draft), "last": last, "tenant": tenant, "since": moment(since)}
     with operator(url, key, data_dir) as client:
-        found = call(client, "POST", f"{_BASE}/replay", json=body)
+        found = call(client, "POST", f"{BASE}/replay", json=body)
     if as_json:
         print_json(found)
         return
@@ -68,6 +68,7 @@ def replay(
     typer.echo(f" ({found['other_rule']} by another rule), {found['errors']} by onError")
     rows = ((c["recorded"], c["replayed"], str(c["count"]), ", ".join(c["examples"])) for c in found["changes"])
     print_table(("was", "would be", "decisions", "for example"), rows)
+    _print_rules(found.get("rule_changes", []))
     if found["unfaithful"]:
         typer.echo(f"{found['unfaithful']} decisions read facts that are not recorded; take the counts with care")
 
@@ -78,7 +79,13 @@ def _draft(text: str | None) -> dict[str, Any]:
     return {"version": int(text)} if text.isdecimal() else {"text": read_policy(Path(text))}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to `edgewise policy`."""
-    app.command("try")(try_policy)
-    app.command("replay")(replay)
+def _print_rules(changes: list[dict[str, Any]]) -> None:
+    """By rule, each with the fewest facts that bring it about."""
+    if changes:
+        print_table(("was", "would be", "decisions", "because of", "for example"), map(_rule_row, changes))
+
+
+def _rule_row(change: dict[str, Any]) -> tuple[str, ...]:
+    before, after = (f"{change[side]['rule']} ({change[side]['mode']})" for side in ("recorded", "replayed"))
+    because = "" if change["context"] is None else tell_facts(change["context"]) or "the usual facts"
+    return before, after, str(change["count"]), because, change["stream_id"]

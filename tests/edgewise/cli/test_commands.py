@@ -14,7 +14,7 @@ import pytest
 from edgewise import __version__
 from edgewise.cli.ask import printable
 from edgewise.cli.main import run
-from edgewise.cli.policy import parse_facts
+from edgewise.cli.policy_facts import parse_facts
 from edgewise.cli.up import Announcer
 from edgewise.local.events import StackEvent
 from edgewise.wire.errors import BadRequestError
@@ -217,8 +217,8 @@ def test_explain_says_why(api: FakeApi, command: Command) -> None:
 
 
 def test_facts_are_read_by_their_looks() -> None:
-    found = parse_facts(["a=1", "b=1.5", "c=true", "d=zh", "e=a=b"])
-    assert found == {"a": 1, "b": 1.5, "c": True, "d": "zh", "e": "a=b"}
+    found = parse_facts(["a=1", "b=1.5", "c=true", "d=zh", "e=a=b", "f=null"])
+    assert found == {"a": 1, "b": 1.5, "c": True, "d": "zh", "e": "a=b", "f": None}
     with pytest.raises(BadRequestError, match="is no fact"):
         parse_facts(["oops"])
 
