@@ -1,1 +1,1 @@
-"""The expression language: a CEL profile, from text to typed trees to Python code. It knows no policies and no facts."""
+"""The expression language: a CEL profile, from text to typed trees to Python code. It knows no policies, no facts."""
