@@ -1,10 +1,7 @@
 """Evidence that may be looked at after every answer: e-processes for shares, from counts alone.
 
-An e-process starts at 1 and, where the hypothesis holds, reaches 1/α at any time with probability at most α (Ville,
-1939): calling a breach then is a false alarm with probability at most α, however often somebody looks. All values are
-natural logarithms. Ramdas, Grünwald, Vovk and Shafer, "Game-theoretic statistics and safe anytime-valid inference",
-Statistical Science 38 (2023), has the theory. Assumed: given all events before it, each one hits with at most the
-probability in question; events of one key that fail together weaken that, so count each key's first where it matters.
+Values are natural logarithms. An e-process starts at 1 and, where the hypothesis holds, reaches 1/α at any time with
+probability at most α (Ville, 1939): a breach called then is a false alarm with probability at most α.
 """
 
 from __future__ import annotations
@@ -12,6 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from typing import Final
+
+# Theory: Ramdas, Grünwald, Vovk and Shafer, "Game-theoretic statistics and safe anytime-valid inference", Statistical
+# Science 38 (2023). Assumed: given all events before it, each one hits with at most the probability in question; events
+# of one key that fail together weaken that, so count each key's first where it matters.
 
 _TILTS: Final = tuple(0.05 * 1.5**step for step in range(14))
 """Bets from a slight excess (odds 5 % higher) to a gross one (odds 17,000 times higher)."""
