@@ -16,4 +16,4 @@ def as_bool(value: Value) -> bool:
     raise EvaluationError(f"a {kind_of(value)} is neither true nor false")
 
 
-OVERLOADS: Final = (Overload("as_bool", "_bool_", (DYN,), BOOL, as_bool, fallible=True),)
+OVERLOADS: Final = (Overload("as_bool", "_?_:_", (DYN,), BOOL, as_bool, fallible=True),)
