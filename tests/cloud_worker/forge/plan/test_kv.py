@@ -35,7 +35,7 @@ def test_what_a_budget_holds() -> None:
 
 def test_the_shape_of_a_model() -> None:
     shape = KvShape.of(model_sizes(ROOT / "reference_models" / "cloud"))
-    assert (shape.kv_heads, shape.head_dim) == (1, 64)
+    assert (shape.kv_heads, shape.head_dim) == (2, 64)
 
 
 @pytest.mark.parametrize(
