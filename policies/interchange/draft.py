@@ -211,7 +211,8 @@ _BARE: Final = re.compile(r"[A-Za-z][A-Za-z0-9 ._/-]*")
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = None if _BARE.fullmatch(text) else "'"
+    quoted = "'" if text.isprintable() else '"'  # single quotes would fold line ends, of which YAML knows several
+    style = None if _BARE.fullmatch(text) else quoted
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

@@ -32,7 +32,26 @@ def test_what_is_written_is_read_back(data: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["089", "1e5", "1_0", "0o7", "~", "yes", "null", "- x", "a: b", "a #b", "!x", "&x", "1:30", ""]
+    "text",
+    [
+        "089",
+        "1e5",
+        "1_0",
+        "0o7",
+        "~",
+        "yes",
+        "null",
+        "- x",
+        "a: b",
+        "a #b",
+        "!x",
+        "&x",
+        "1:30",
+        "",
+        "\x85",
+        "a\u2028b",
+        "a\nb\n",
+    ],
 )
 def test_texts_stay_texts(text: str) -> None:
     shared = [text]
