@@ -28,11 +28,6 @@ def total(sizes: Sequence[int]) -> int:
     return sum(sizes)
 
 
-def replaced(sizes: Sequence[int]) -> int:
-    """Every character of the first argument may become the whole of another."""
-    return (sizes[0] + 1) * max(1, *sizes[1:])
-
-
 def up_to(limit: int) -> Size:
     """The result has at most so many characters or elements."""
     return lambda _sizes: limit

@@ -105,11 +105,6 @@ def is_loose(type_: Type) -> bool:
     return type_ in _LOOSE
 
 
-def is_number(type_: Type) -> bool:
-    """True for int, uint, double and the loose types."""
-    return type_ in NUMBERS or is_loose(type_)
-
-
 def is_text(type_: Type) -> bool:
     """True for what is a string when it runs: strings, enums, and the loose types."""
     return type_ == STRING or isinstance(type_, Enum) or is_loose(type_)
