@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 
 from cloud_worker.forge import tokenizer
-from cloud_worker.forge.card.files import check_card, model_directories, write_card
+from cloud_worker.forge.card.files import check_card, model_directories, store
 from cloud_worker.forge.card.measure import RUNTIMES, Candidate, Examination, sit
 from cloud_worker.forge.evaluate.decoder import open_decoder
 from edgewise.wire.findings import FINDINGS_FILE, Findings, load_findings
-from edgewise.wire.manifest import FileEntry, Manifest, load_manifest, sha256_file, write_manifest
+from edgewise.wire.manifest import Manifest, load_manifest
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -61,14 +61,6 @@ def _rewrite(folder: Path, say: Callable[[str], None]) -> None:
         say(f"{folder}: no {FINDINGS_FILE}; its card stays as it is")
         return
     store(folder, load_manifest(folder, verify=False), findings)
-
-
-def store(folder: Path, manifest: Manifest, findings: Findings) -> None:
-    """Write findings and card, and the manifest that lists the findings: with new findings it is another version."""
-    write_card(folder, findings)
-    path = folder / FINDINGS_FILE
-    entry = FileEntry(sha256_file(path), path.stat().st_size)
-    write_manifest(folder, msgspec.structs.replace(manifest, files={**manifest.files, FINDINGS_FILE: entry}))
 
 
 def measure(folders: list[Path], per_cell: int) -> None:

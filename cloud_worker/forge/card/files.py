@@ -1,17 +1,26 @@
-"""findings.json and CARD.md in model directories: write both, check one against the other."""
+"""findings.json and CARD.md in model directories: write both, check one against the other, add tables to them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from cloud_worker.forge.card.render import render
-from edgewise.wire.errors import EdgewiseError
-from edgewise.wire.findings import FINDINGS_FILE, Findings, load_findings
-from edgewise.wire.manifest import MANIFEST_FILE, load_manifest
+from edgewise.wire.errors import BadRequestError, EdgewiseError
+from edgewise.wire.findings import FINDINGS_FILE, Findings, Table, load_findings
+from edgewise.wire.manifest import MANIFEST_FILE, FileEntry, Manifest, load_manifest, sha256_file, write_manifest
 
 CARD_FILE: Final = "CARD.md"
+
+
+class NoFindingsError(BadRequestError):
+    """A model directory without findings.json."""
+
+    number, code = 1868, "findings_missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,31 @@ def write_card(folder: Path, findings: Findings) -> Path:
     card = folder / CARD_FILE
     card.write_text(render(findings), encoding="utf-8")
     return card
+
+
+def store(folder: Path, manifest: Manifest, findings: Findings) -> None:
+    """Write findings and card, and the manifest that lists the findings: with new findings it is another version."""
+    write_card(folder, findings)
+    path = folder / FINDINGS_FILE
+    entry = FileEntry(sha256_file(path), path.stat().st_size)
+    write_manifest(folder, msgspec.structs.replace(manifest, files={**manifest.files, FINDINGS_FILE: entry}))
+
+
+def add_tables(folder: Path, tables: Sequence[Table]) -> None:
+    """Put tables that were measured elsewhere into a directory's card, each in the place of one with its title.
+
+    Raises NoFindingsError when the directory has no findings, and ManifestError when it is no model directory.
+    """
+    manifest, findings = load_manifest(folder, verify=False), load_findings(folder)
+    if findings is None:
+        raise NoFindingsError(
+            "The model has no findings, so it has no card to add to",
+            where=str(folder / FINDINGS_FILE),
+            remedy=f"measure it first: python -m cloud_worker.forge card --measure --models {folder}",
+        )
+    titles = [table.title for table in tables]
+    kept = [table for table in findings.tables if table.title not in titles]
+    store(folder, manifest, msgspec.structs.replace(findings, tables=(*kept, *tables)))
 
 
 def model_directories(home: Path) -> list[Path]:

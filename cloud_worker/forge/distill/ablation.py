@@ -17,6 +17,7 @@ from typing import Final
 from cloud_worker.forge.recipes import Lessons
 from cloud_worker.forge.training.launch import train_model
 from cloud_worker.forge.training.train import Job
+from edgewise.wire.findings import Table
 
 
 @dataclass(frozen=True)
@@ -138,21 +139,23 @@ def ablate(
     return found
 
 
-def table(outcomes: list[Outcome], label_seconds: Mapping[str, float], settings: Mapping[str, object]) -> str:
-    """The table for the card, in Markdown."""
-    head = ("student", "at", "tokens", "seconds", "g1", "g2", "g3", "g4", "mean", "against plain")
+TITLE: Final = "What each term of distillation gains"
+HEAD: Final = ("student", "at", "tokens", "seconds", "g1", "g2", "g3", "g4", "mean", "against plain")
+
+
+def table(outcomes: Sequence[Outcome], label_seconds: Mapping[str, float], settings: Mapping[str, object]) -> Table:
+    """The table for the card of the student's tier."""
     plain = outcomes[0].mean
-    rows = [head, ("---",) * len(head)]
-    for one in outcomes:
-        shares = [f"{share:.1f}" for share in (*one.by_grade, one.mean)]
-        rows.append(
-            (one.variant, one.budget, f"{one.tokens:,}", f"{one.seconds:.0f}", *shares, f"{one.mean - plain:+.1f}")
-        )
     told = ", ".join(f"{name} {value}" for name, value in settings.items())
     cost = ", ".join(f"{seconds:.0f} s ({tier})" for tier, seconds in label_seconds.items())
-    caption = (
+    text = (
         f"Percent of development exercises whose every answer token is the most likely one; one seed ({told}). The "
         f"teachers' labels took {cost} once, not counted in the seconds of the students that read them; nor is the "
         "training of a teacher."
     )
-    return caption + "\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+    return Table(TITLE, text, HEAD, tuple(_row(one, plain) for one in outcomes))
+
+
+def _row(one: Outcome, plain: float) -> tuple[str, ...]:
+    shares = [f"{share:.1f}" for share in (*one.by_grade, one.mean)]
+    return (one.variant, one.budget, f"{one.tokens:,}", f"{one.seconds:.0f}", *shares, f"{one.mean - plain:+.1f}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from cloud_worker.engine.models.qwen2 import Qwen2
+from cloud_worker.forge.card import add_tables, markdown
 from cloud_worker.forge.distill import labels
 from cloud_worker.forge.distill.ablation import VARIANTS, Bench, Outcome, ablate, distinct, table
 from cloud_worker.forge.recipes import RECIPES
@@ -30,6 +31,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--ranks", type=int, default=None, help="processes of one training (default: the recipe's)")
     command.add_argument("--no-compile", action="store_true", help="do not use torch.compile")
     command.add_argument("--out", type=Path, default=None, help="the table's file (default beside the students)")
+    command.add_argument("--card", type=Path, default=None, help="a model directory whose card gets the table")
 
 
 def run(given: argparse.Namespace) -> int:
@@ -61,9 +63,12 @@ def run(given: argparse.Namespace) -> int:
     bench = Bench(job, teacher, work)
     label_seconds = {tier: _prepare(bench, tier, given.tokens) for tier in teachers}
     outcomes = ablate(bench, chosen, given.tokens, _say)
-    text = table(outcomes, label_seconds, {"student": given.student, "teacher": teacher, "seed": SEED})
+    found = table(outcomes, label_seconds, {"student": given.student, "teacher": teacher, "seed": SEED})
+    text = f"{found.text}\n\n{markdown(found.head, found.rows)}\n"
     (given.out or folder / "table.md").write_text(text, encoding="utf-8")
     print(text)
+    if given.card:
+        add_tables(given.card, [found])
     return 0
 
 

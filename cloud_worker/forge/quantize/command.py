@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cloud_worker.forge.card import add_tables
 from cloud_worker.forge.export.room import check_room
 from cloud_worker.forge.export.source import read_source
 from cloud_worker.forge.quantize import rows, sensitivity
@@ -36,6 +37,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--rank", action="store_true", help="rank matrices by what int4 does to each alone, instead")
     command.add_argument("--out", type=Path, default=None, help="folder for quantization.json, .md and .png")
     command.add_argument("--work", type=Path, default=None, help="folder for graphs (default: a temporary one)")
+    command.add_argument("--card", type=Path, default=None, help="a model directory whose card gets the tables")
     command.add_argument("--json", action="store_true", help="print JSON, and no progress bar")
 
 
@@ -102,6 +104,8 @@ def _table(given: argparse.Namespace, chosen: Sequence[QuantizationMethod], work
         table = run_table(source, chosen, trial, work, step)
     if given.out:
         _write(given.out, "quantization", table.canonical(), rows.markdown(table), lambda path: draw_table(table, path))
+    if given.card:
+        add_tables(given.card, rows.card_tables(table))
     lines = [rows.shown(row) for row in table.rows]
     return _say(given.json, table.canonical(), rows.HEAD, lines, rows.reasons(table))
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from edgewise.wire.findings import Table
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
@@ -105,13 +107,33 @@ def markdown(table: MethodTable) -> str:
     first = _table(HEAD, [shown(row) for row in table.rows])
     if why := reasons(table):
         first += "\n\n" + "\n".join(f"- {line}" for line in why)
+    head, cells = by_cell(table)
+    return f"{first}\n\n{_table(head, cells)}" if cells else first
+
+
+def by_cell(table: MethodTable) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Head and rows of the right answers in percent, by grade and language, of the methods that were made."""
     made = [row for row in table.rows if row.scores]
-    if not made:
-        return first
-    groups = [(score.grade, score.language) for score in made[0].scores]
+    groups = [(score.grade, score.language) for score in made[0].scores] if made else []
     head = ("method", *(f"g{grade} {language}" for grade, language in groups))
-    cells = [(row.method, *(f"{100 * one.right / one.total:.1f}" for one in row.scores)) for row in made]
-    return f"{first}\n\n{_table(head, cells)}"
+    return head, tuple((row.method, *(f"{100 * one.right / one.total:.1f}" for one in row.scores)) for row in made)
+
+
+def card_tables(table: MethodTable) -> tuple[Table, Table]:
+    """The tables for a card: what each method keeps and costs, and its right answers by grade and language."""
+    not_made = " ".join(f"{line}." for line in reasons(table))
+    methods = (
+        f"Every method on the same float graph: {table.trial_tokens:,} predicted tokens for perplexity, agreement, the "
+        f"largest logit gap and KL, {table.exercises:,} exercises for right answers, and tokens a second measured in "
+        f"turns with the float graph ({table.runtime}). {not_made}"
+    )
+    head, cells = by_cell(table)
+    return (
+        Table(
+            "Quantization methods", methods.rstrip(), HEAD, tuple(shown(row) for row in table.rows if not row.reason)
+        ),
+        Table("Quantization methods by grade", "Right answers in percent, of the same exercises.", head, cells),
+    )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge import card, decoding, evaluate, export, tokenizer
-from cloud_worker.forge.card.command import store
+from cloud_worker.forge.card.files import store
 from cloud_worker.forge.evaluate.decoder import Decoder
 from cloud_worker.forge.evaluate.pooled import Pooled, Source
 from cloud_worker.forge.reference.run import Run

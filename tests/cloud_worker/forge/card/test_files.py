@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from cloud_worker.forge.__main__ import main
-from cloud_worker.forge.card import check_card, write_card
-from cloud_worker.forge.card.command import store
-from edgewise.wire.findings import FINDINGS_FILE, Findings, load_findings
+from cloud_worker.forge.card import CARD_FILE, add_tables, check_card, write_card
+from cloud_worker.forge.card.files import NoFindingsError, store
+from edgewise.wire.findings import FINDINGS_FILE, Findings, Table, load_findings
 from edgewise.wire.manifest import build_manifest, load_manifest, write_manifest
 from tests.factories.findings import findings
 
@@ -105,6 +105,24 @@ def test_a_directory_without_findings_has_nothing_to_compare(folder: Path, capsy
 def test_no_models_at_all_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["card", "--models", str(tmp_path)]) == 1
     assert "no model directories" in capsys.readouterr().out
+
+
+def test_a_table_takes_the_place_of_the_one_with_its_title(folder: Path) -> None:
+    for figure in ("1.0", "2.0"):
+        add_tables(folder, [Table("Methods", "All of them.", ("method", "kept"), (("int4", figure),))])
+    found = load_findings(folder)
+    assert found is not None
+    assert [table.rows for table in found.tables if table.title == "Methods"] == [(("int4", "2.0"),)]
+    assert len(found.tables) > 1
+    assert "| int4 | 2.0 |" in (folder / CARD_FILE).read_text(encoding="utf-8")
+    assert check_card(folder).fault == ""
+
+
+def test_a_directory_without_findings_gets_no_table(folder: Path) -> None:
+    unlisted(folder)
+    (folder / FINDINGS_FILE).unlink()
+    with pytest.raises(NoFindingsError, match="measure it first"):
+        add_tables(folder, [])
 
 
 def test_new_findings_make_another_version(folder: Path) -> None:

@@ -22,7 +22,7 @@ from cloud_worker.forge.quantize.examinee import Examinee
 from cloud_worker.forge.quantize.methods.base import FloatModel
 from cloud_worker.forge.quantize.methods.registry import METHODS, method
 from cloud_worker.forge.quantize.plots import draw_ranking, draw_table
-from cloud_worker.forge.quantize.rows import HEAD, MethodTable, markdown, shown
+from cloud_worker.forge.quantize.rows import HEAD, MethodTable, card_tables, markdown, shown
 from cloud_worker.forge.quantize.sensitivity import markdown as ranking_markdown
 from cloud_worker.forge.quantize.sensitivity import most_sensitive, rank
 from cloud_worker.forge.quantize.speed import in_turns
@@ -48,6 +48,18 @@ def table(float_model: FloatModel, trial: Trial) -> tuple[MethodTable, list[tupl
     source = read_source(float_model.directory)
     found = run_table(source, methods, trial, float_model.graph.parent, lambda name, count: steps.append((name, count)))
     return found, steps
+
+
+def test_a_card_has_the_methods_that_were_made_and_why_others_were_not(
+    table: tuple[MethodTable, list[tuple[str, int]]],
+) -> None:
+    found, _ = table
+    methods, by_grade = card_tables(found)
+    made = [row.method for row in found.rows if not row.reason]
+    assert [row[0] for row in methods.rows] == [row[0] for row in by_grade.rows] == made
+    assert all(len(row) == len(HEAD) for row in methods.rows)
+    refused = [row for row in found.rows if row.reason]
+    assert refused and all(f"{row.method}: {row.reason}" in methods.text for row in refused)
 
 
 def test_rows_come_in_order_with_figures_or_a_reason(table: tuple[MethodTable, list[tuple[str, int]]]) -> None:
