@@ -23,6 +23,8 @@ MAX_TOTAL_STEPS = 100_000
 
 _TYPES = {"bool": BOOL, "int": INT, "double": DOUBLE, "string": STRING, "duration": DURATION}
 _NOWHERE = Span(0, 0)
+_OF_NAMES = frozenset({"unknown-name", "unknown-function", "unknown-word", "not-known-yet"})
+"""Codes of faults that a name has whatever stands around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ class _Builder:
     def _checked(self, expression: Expression, scope: Scope, expected: Type | None, rule_id: str) -> Typed:
         node, faults = parse(expression.text)
         tree, more = check(node, scope, expected)
+        if faults:  # types of a tree that is not what was meant would mislead; names in it are as they were written
+            more = [fault for fault in more if fault.code in _OF_NAMES]
         first_at = {fault.span.start: fault for fault in reversed([*faults, *more])}  # one per place, the first told
         for fault in first_at.values():
             self._tell(fault, expression, rule_id)

@@ -13,6 +13,7 @@ from policies.source import Located, Mapping, Scalar, Sequence
 
 _DURATION: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(ms|s|m)\Z")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0}
+_WORD: Final = re.compile(r"\w+")
 MAX_DURATION_S: Final = 3600.0
 
 
@@ -59,20 +60,25 @@ class Shape:
             self.wrong(node, f"a map with {', '.join(known)}")
             return {}
         found = {key.raw: value for key, value in node.entries if not _is_empty(value)}
-        for key, _ in node.entries:
-            if key.raw not in known:
-                self._unknown_key(key, known)
+        meant = [self._unknown_key(key, known) for key, _ in node.entries if key.raw not in known]
         for name in required:
-            if name not in found:
+            if name not in found and name not in meant:
                 self.tell("missing-key", f"{name} is missing", node, suggestion=f"add {name}:")
         return {name: value for name, value in found.items() if name in known}
 
-    def _unknown_key(self, key: Scalar, known: Collection[str]) -> None:
-        near = did_you_mean(key.raw, known)
-        remedy = f"did you mean {near}?" if near else ""
+    def _unknown_key(self, key: Scalar, known: Collection[str]) -> str:
+        """Tell of a key; the known one that was meant, as far as that can be seen."""
+        first = _WORD.match(key.raw)
+        word = first[0] if first else ""
+        if word in known:
+            near, remedy = word, f"write {word}: with a space behind it"
+        else:
+            near = did_you_mean(key.raw, known)
+            remedy = f"did you mean {near}?" if near else ""
         self.tell(
             "unknown-key", f"{key.raw[:64]!r} means nothing here", key, expected=", ".join(known), suggestion=remedy
         )
+        return near
 
     def entries(self, node: Located | None, limit: int, what: str) -> tuple[tuple[Scalar, Located], ...]:
         """The entries of a map with free keys."""

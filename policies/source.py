@@ -13,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from policies.problems import Problem
+from policies.yaml_faults import Written, tag_problem, yaml_problem
 
 MAX_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 16
@@ -71,10 +72,6 @@ def read_source(text: str) -> Located:
         raise _error("too-large", f"the document has {size} bytes", 1, 1, expected=f"at most {MAX_BYTES}")
     try:
         return _Reader(_without_tabs(text)).document()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise _error("yaml-syntax", _sentence(error), line, column, suggestion=_remedy(error)) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         if isinstance(error, SourceError):
             raise
@@ -96,17 +93,6 @@ def _error(code: str, message: str, line: int, column: int, *, expected: str = "
     return SourceError([Problem(code, message, line, column, expected=expected, suggestion=suggestion)])
 
 
-def _sentence(error: yaml.MarkedYAMLError) -> str:
-    return ", ".join(part for part in (error.context, error.problem) if part) or "this is no YAML"
-
-
-def _remedy(error: yaml.MarkedYAMLError) -> str:
-    problem = error.problem or ""
-    if "mapping values are not allowed" in problem or "expected <block end>" in problem:
-        return "put an expression or text that holds quotes, ': ' or '#' after `|-` on its own line, or in quotes"
-    return "indent with spaces" if "'\\t'" in problem else ""
-
-
 def _without_tabs(text: str) -> str:
     """JSON may be indented with tabs, which YAML forbids; a space keeps every column."""
     return text.replace("\t", " ") if text.lstrip().startswith("{") else text
@@ -116,8 +102,24 @@ class _Reader:
     """Turns parser events into nodes, without recursion deeper than MAX_DEPTH."""
 
     def __init__(self, text: str) -> None:
-        self._events: Iterator[Any] = iter(yaml.parse(text, Loader=yaml.SafeLoader))
+        self._text = text
+        self._loader = yaml.SafeLoader(text)
+        self._events = self._read()
         self._left = MAX_NODES
+
+    def _read(self) -> Iterator[Any]:
+        """The parser's events. Raises SourceError where the text is no YAML."""
+        last: list[Written] = []
+        try:
+            while self._loader.check_event():
+                event = self._loader.get_event()  # type: ignore[no-untyped-call]
+                if isinstance(event, yaml.ScalarEvent):
+                    last = [Written(event.start_mark, event.end_mark, event.style)]
+                yield event
+        except yaml.MarkedYAMLError as error:
+            ahead = [token for token in self._loader.tokens if isinstance(token, yaml.ScalarToken)]
+            last += [Written(token.start_mark, token.end_mark, token.style) for token in ahead]
+            raise SourceError([yaml_problem(error, self._text, last)]) from None
 
     def document(self) -> Located:
         next(self._events)  # start of the stream
@@ -140,7 +142,7 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             raise _error("alias", "anchors and aliases are not allowed", line, column, suggestion="write the value out")
         if event.tag not in (None, "!"):
-            raise _error("tag", f"the tag {event.tag!r} is not allowed", line, column, suggestion="remove it")
+            raise SourceError([tag_problem(str(event.tag), line, column)])
         if isinstance(event, yaml.ScalarEvent):
             return _scalar(event)
         if isinstance(event, yaml.SequenceStartEvent):

@@ -6,7 +6,8 @@ so that an engine that knows neither our types nor our params reads the conditio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from collections.abc import Mapping as Table
 from typing import Any, Final
 
 from policies.decide import Policy
@@ -31,7 +32,7 @@ from policies.language.syntax import CallOf, Node, Select
 from policies.language.types import Enum
 from policies.language.unparse import unparse
 from policies.language.values import Duration
-from policies.source import Located
+from policies.source import Located, Mapping, read_source
 
 _FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _OWN_FUNCTIONS: Final = ("bucket", "version", "isVersion", "satisfies", "major", "minor", "patch")
@@ -51,7 +52,8 @@ def export_cel_policy(policy: Policy) -> Exported:
 class _Exporter:
     def __init__(self, policy: Policy) -> None:
         self._document: Document = policy.document
-        self._spec: Mapping[str, Any] = policy.document.data["spec"]
+        self._root = read_source(policy.source)
+        self._spec: Table[str, Any] = policy.document.data["spec"]
         self._params = {f"params.{param.name}": _constant(param.value) for param in policy.document.params}
         types = [tree.type for tree in policy.trees.variables]
         names = [f"variables.{variable.name}" for variable in policy.document.variables]
@@ -98,7 +100,7 @@ class _Exporter:
 
     def _tell_the_rest(self) -> None:
         carried = f"carried in the variable {EXTRAS}, which other engines do not read"
-        self._note("spec.onError", str(self._document.on_error.mode), carried)
+        self._note("spec.onError", str(self._document.on_error.mode), carried, at=self._part("onError"))
         for at, invariant in enumerate(self._document.invariants):
             self._note(f"spec.invariants[{at}]", invariant.name, carried, at=invariant.expression.where)
         self._note("privacy", "private-text-stays-on-its-device", "held by Edgewise only: other engines need a rule")
@@ -106,8 +108,16 @@ class _Exporter:
             self._note(f"spec.params.{param.name}", str(param.value), "written out where it is used", at=param)
         if self._document.tests:
             self._note(
-                "spec.tests", f"[{len(self._document.tests)} tests]", "tests stand beside a CEL policy, not in it"
+                "spec.tests",
+                f"[{len(self._document.tests)} tests]",
+                "tests stand beside a CEL policy, not in it",
+                at=self._part("tests"),
             )
+
+    def _part(self, key: str) -> Located | None:
+        """Where a part of `spec` stands."""
+        spec = self._root.get("spec") if isinstance(self._root, Mapping) else None
+        return spec.get(key) if isinstance(spec, Mapping) else None
 
     def _note(self, path: str, value: str, reason: str, *, at: Any = None) -> None:
         line, column = (1, 1) if at is None else (at.line, at.column)
@@ -197,7 +207,7 @@ def _dealt(rollout: Rollout) -> Node:
     return compared(bucket, "<", literal(rollout.percent))
 
 
-def _decide(said: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
+def _decide(said: Table[str, Any], outcome: Outcome) -> dict[str, Any]:
     """What the document says of an outcome, with what it implies. A list in each makes outputs one type in CEL."""
     fallback = said.get("fallback")
     if fallback is None:

@@ -20,6 +20,10 @@ def check_call(context: Context, node: syntax.CallOf, present: Present) -> Typed
         args = tuple(context.node(arg, present) for arg in node.args)
         return _called(context, name, args, node, method=False)
     assert node.target is not None
+    if not _is_method(context, node):
+        for arg in node.args:
+            context.node(arg, present)
+        return _unknown(context, node.function, node, method=True)
     receiver = context.node(node.target, present)
     args = (receiver, *(context.node(arg, present) for arg in node.args))
     return _called(context, node.function, args, node, method=True)
@@ -34,6 +38,12 @@ def namespaced(context: Context, node: syntax.CallOf) -> str | None:
     if path is None or path in context.locals or name not in context.scope.functions.by_name:
         return None
     return name
+
+
+def _is_method(context: Context, node: syntax.CallOf) -> bool:
+    """Whether some method has this name and takes so many arguments, whatever they are."""
+    known = context.scope.functions.by_name.get(node.function, ())
+    return any(each.method and (each.variadic or len(each.params) == len(node.args) + 1) for each in known)
 
 
 def _called(context: Context, name: str, args: tuple[Typed, ...], node: syntax.CallOf, *, method: bool) -> Typed:

@@ -49,6 +49,16 @@ class Cursor:
         self._at = min(self._at + 1, len(self._tokens) - 1)
         return token
 
+    @property
+    def ended(self) -> bool:
+        """Whether all tokens were taken."""
+        return self.now.kind is Kind.END
+
+    @property
+    def before(self) -> Token:
+        """The token that was taken last."""
+        return self._tokens[max(self._at - 1, 0)]
+
     def at_sign(self, *signs: str) -> bool:
         """Whether one of `signs` stands here."""
         return self.now.kind is Kind.SIGN and self.now.text in signs
@@ -59,11 +69,21 @@ class Cursor:
             self.take()
         return found
 
-    def expect(self, sign: str) -> None:
-        """Take `sign`, or tell that it is missing and go on behind it if it follows in this bracket."""
+    def expect(self, sign: str, opened: Span | None = None) -> None:
+        """Take `sign`, or tell that it is missing and go on behind it if it follows in this bracket.
+
+        opened: the bracket that `sign` closes. Where the text ends first, that is what is told.
+        """
         if not self.take_sign(sign):
+            if opened is not None and self.ended and self._at != self._told and not self._is_cut_off():
+                self.tell("syntax", "this bracket is not closed", opened, expected=sign)
+                self._told = self._at
             self.unexpected(sign, CLOSERS | {sign})
             self.take_sign(sign)
+
+    def _is_cut_off(self) -> bool:
+        """Whether a string without an end took the rest of the text."""
+        return any(fault.code == "unclosed-string" for fault in self._faults)
 
     def tell(self, code: str, message: str, span: Span, *, expected: str = "", suggestion: str = "") -> None:
         """Note a problem."""
@@ -103,4 +123,4 @@ class Cursor:
 
     def since(self, start: int) -> Span:
         """From the character `start` to the end of the last token taken."""
-        return Span(start, self._tokens[max(self._at - 1, 0)].span.end)
+        return Span(start, self.before.span.end)

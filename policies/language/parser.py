@@ -263,9 +263,10 @@ class _Parser(Cursor):
             self.unexpected("a name after the dot")
 
     def _index(self, operand: Node, start: int) -> Node:
+        opened = self.before.span
         optional = self.take_sign("?")
         index = self._expression()
-        self.expect("]")
+        self.expect("]", opened)
         return syntax.IndexOf(self.since(start), operand, index, optional)
 
     def _message(self, start: int) -> Node:
@@ -306,7 +307,7 @@ class _Parser(Cursor):
         start = token.span.start
         if token.text == "(":
             node = self._expression()
-            self.expect(")")
+            self.expect(")", token.span)
             return node
         if token.text == "[":
             elements = self._listed("]", self._element)
@@ -362,13 +363,17 @@ class _Parser(Cursor):
         return syntax.Entry(key, self._expression(), optional)
 
     def _listed(self, close: str, item: Callable[[], _Item]) -> tuple[_Item, ...]:
-        """Items up to the closing sign; a comma may stand behind the last one, or alone (the CEL grammar)."""
+        """Items up to the closing sign; a comma may stand behind the last one, or alone (the CEL grammar).
+
+        The opening sign was just taken.
+        """
+        opened = self.before.span
         items: list[_Item] = []
         if self.at_sign(",") and self.ahead.text == close and close != ")":
             self.take()
-        while self.now.kind is not Kind.END and not self.at_sign(close):
+        while not self.ended and not self.at_sign(close):
             items.append(item())
-            if self.at_sign(close):
+            if self.ended or self.at_sign(close):
                 break
             if not self.at_sign(","):
                 self.unexpected(f", or {close}", CLOSERS)
@@ -376,5 +381,5 @@ class _Parser(Cursor):
                 break
             if close == ")" and self.at_sign(close):
                 self.unexpected("an argument")
-        self.expect(close)
+        self.expect(close, opened)
         return tuple(items)

@@ -25,7 +25,7 @@ RULE = "  rules:\n    - {id: a, when: 'true', decide: {mode: edge}}\n"
         ("", "empty-document", (1, 1)),
         ("a: [", "yaml-syntax", (1, 5)),
         ("a: \x00", "yaml-syntax", (1, 1)),
-        ("a: b: c", "yaml-syntax", (1, 5)),
+        ("a: b: c", "yaml-syntax", (1, 4)),
         ("- 1", "wrong-type", (1, 1)),
         ("a: &x 1\nb: *x", "alias", (1, 4)),
         ("a: !!python/object:os.system 1", "tag", (1, 4)),
