@@ -16,7 +16,8 @@ from benchmarks.policy_workload import FACTS, RULES, WORST, contexts, document, 
 from benchmarks.report import Floor, Row, row
 from control_plane.policy_replay.columns import Table, column_of
 from control_plane.policy_replay.decide import decide
-from control_plane.policy_replay.recording import Names, Recording
+from control_plane.policy_replay.names import Names
+from control_plane.policy_replay.recording import Recording
 from control_plane.policy_replay.replay import replay_columns
 from policies import MODES, Policy
 from policies.facts import INPUTS

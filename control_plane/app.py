@@ -22,6 +22,8 @@ import control_plane.model_versions.endpoints
 import control_plane.nodes.endpoints
 import control_plane.observing.endpoints
 import control_plane.policy_admin.endpoints
+import control_plane.policy_bundles.endpoints
+import control_plane.policy_rollouts.endpoints
 import control_plane.stream_admin.endpoints
 import control_plane.telemetry.endpoints
 import control_plane.usage.endpoints
@@ -53,7 +55,8 @@ CHAT = "/v1/chat/completions"
 def build_server_app(plane: ControlPlane) -> HotPaths:
     """What the server runs: making and reading answers at once, every other route through the framework, which alone
     looks at what a proxy says of the client (uvicorn's variable names the proxies that are believed)."""
-    chat, streams = ChatCompletions(plane.answers, plane.visits), Streams(plane.answers, plane.leaving)
+    chat = ChatCompletions(plane.answers, plane.visits, plane.leaving)
+    streams = Streams(plane.answers, plane.leaving)
     proxies = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
     return HotPaths(
         {("POST", CHAT): chat},
@@ -67,7 +70,7 @@ def build_app(plane: ControlPlane) -> FastAPI:
     app = FastAPIOffline(title="Edgewise control plane", version=__version__, redoc_url=None)
     service = plane.answers
     app.router.routes += [
-        Route(CHAT, ChatCompletions(service, plane.visits), methods=["POST"]),
+        Route(CHAT, ChatCompletions(service, plane.visits, plane.leaving), methods=["POST"]),
         Route("/v1/models", Models(service), methods=["GET"]),
         Route("/metrics", Metrics(service.observer, lambda shown: _require_operator(plane, shown)), methods=["GET"]),
         WebSocketRoute("/v1/streams", plane.stream_socket),
@@ -79,6 +82,8 @@ def build_app(plane: ControlPlane) -> FastAPI:
         control_plane.policy_admin.endpoints.router(
             plane.policies, plane.keyring, world=plane.world, recorded=plane.decisions.recorded
         ),
+        control_plane.policy_bundles.endpoints.router(plane.bundles, plane.keyring),
+        control_plane.policy_rollouts.endpoints.router(plane.rollouts, plane.keyring),
         control_plane.nodes.endpoints.router(
             plane.registry, plane.keyring, plane.node_administration, plane.others_wanted
         ),

@@ -17,6 +17,8 @@ from edgewise.settings import Setting, SettingsTable, is_address
 from edgewise.wire.limits import LEASE_S
 
 DATABASE_FILE = "edgewise.sqlite3"
+POLICY_KEY_FILE = "policy-signing.key"
+MAX_BUNDLE_DAYS = 3650
 
 
 class UpstreamConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,6 +97,8 @@ SETTINGS = SettingsTable(
             parse_prices,
             prices_fit,
         ),
+        "policy_signing_key": settings.file(expected="a file that holds the key, or is to be made"),
+        "policy_bundle_days": Setting("days above 0, such as 30", float, lambda days: 0 < days <= MAX_BUNDLE_DAYS),
         "gateway_name": Setting("a short name for people", fits=lambda name: len(name) <= 64),
     },
 )
@@ -109,7 +113,9 @@ class ControlConfig:
     stream. drain_s: how long running answers may go on when this process is told to stop. stream_ttl_s: how long a
     finished stream stays in the token log after it is sealed to SQL; unsealed_ttl_s: while it is not. prices: what 1000
     tokens cost by kind of tier, in micro-units. broker_url: that of the jobs; without one, orphaned streams are taken
-    up by this process at once.
+    up by this process at once. policy_signing_key: the file with the private key of policy bundles, the same for all
+    gateways; None is POLICY_KEY_FILE in the data dir. policy_bundle_days: how long devices may decide by a bundle; it
+    is renewed when half of that is over.
     """
 
     data_dir: Path = Path(".edgewise")
@@ -130,6 +136,8 @@ class ControlConfig:
     unsealed_ttl_s: float = 24 * 3600.0
     decision_queue_max: int = 10_000
     prices: Prices = field(default_factory=Prices)
+    policy_signing_key: Path | None = None
+    policy_bundle_days: float = 30.0
     gateway_name: str = ""
 
     def __post_init__(self) -> None:
@@ -144,6 +152,11 @@ class ControlConfig:
     def sql_url(self) -> str:
         """The configured database, or the SQLite file in the data dir."""
         return self.database_url or sqlite_url(self.data_dir / DATABASE_FILE)
+
+    @property
+    def policy_key_file(self) -> Path:
+        """Where the private key of policy bundles is."""
+        return self.policy_signing_key or self.data_dir / POLICY_KEY_FILE
 
     @property
     def base_url(self) -> str:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from control_plane.accounts.expiry import ExpiryWatch
 from control_plane.accounts.first_keys import ensure_first_keys
@@ -46,6 +47,10 @@ from control_plane.observing.census import Census
 from control_plane.observing.gauges import watch_gateway
 from control_plane.observing.service import Latency
 from control_plane.policy_admin.service import PolicyStore
+from control_plane.policy_bundles.service import PolicyBundles
+from control_plane.policy_bundles.signing_key import open_signing_key
+from control_plane.policy_rollouts.director import Director
+from control_plane.policy_rollouts.service import PolicyRollouts, refuse_while_open
 from control_plane.seat import first_start, seated
 from control_plane.stream_admin.service import StreamDesk
 from control_plane.streams.archive import ArchivedLog, Sealer
@@ -87,6 +92,8 @@ class ControlPlane:
     accounts: Accounts
     audit: AuditTrail
     policies: PolicyStore
+    bundles: PolicyBundles
+    rollouts: PolicyRollouts
     decisions: Decisions
     latency: Latency
     catalog: ModelCatalog
@@ -163,8 +170,30 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
     await accounts.load()
     async with first_start(config.data_dir):
         await ensure_first_keys(accounts, config.data_dir, config.base_url, keeps_address=seat == 0)
-    policies = PolicyStore(database, audit, tell=lambda: changes.tell("policies"))
+        signer = await open_signing_key(config.policy_key_file, database, audit)
+    identity, director = _identity(config), Director()
+    bundles = PolicyBundles(
+        database,
+        signer,
+        in_use=lambda: [policies.current.version, *director.versions],
+        lifetime=timedelta(days=config.policy_bundle_days),
+        tell=lambda: changes.tell("policies"),
+    )
+    policies = PolicyStore(
+        database, audit, tell=lambda: changes.tell("policies"), may_change=refuse_while_open, issue=bundles.add
+    )
     await policies.load()
+    rollouts = PolicyRollouts(
+        database,
+        audit,
+        policies,
+        gateway=identity.gateway_id,
+        director=director,
+        tell=lambda: changes.tell("policies"),
+        issue=bundles.add,
+    )
+    await rollouts.load()
+    await bundles.refresh()
     catalog = ModelCatalog(
         database,
         audit,
@@ -198,11 +227,12 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
 
     bus, presence_store = await stack.enter_async_context(gateway_connections(config.log_url))
 
-    telemetry = TelemetryIntake(database)
+    telemetry = TelemetryIntake(database, on_events=director.heard)
     stack.push_async_callback(telemetry.settle)
     registry = NodeRegistry(
         NodeGate(keyring, catalog),
-        policy=lambda: policies.current,
+        offer_for=lambda node_id: bundles.offer(rollouts.version_for(node_id)),
+        policy_key=bundles.public_key,
         on_telemetry=telemetry.store,
         last_stored=telemetry.last_stored,
         wish=wishes.of,
@@ -213,11 +243,12 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
     keyring.on_secret_ended(registry.disconnect_secret)
     administration = NodeAdministration(registry, wishes, telemetry)
     stack.push_async_callback(administration.settle)
-    policies.on_activated(lambda active: registry.offer_policy(active.digest, active.text))
+    policies.on_activated(lambda active: registry.offer_policies())
+    bundles.on_changed(registry.offer_policies)
+    rollouts.on_moved(registry.offer_policies)
 
     http = await stack.enter_async_context(HttpClient())
     archive = ArchivedLog(log, sealed)
-    identity = _identity(config)
     holder = f"{socket.gethostname()}:{os.getpid()}:{identity.gateway_id}"  # containers may share the first two
     runner = Runner(log, holder=holder, lease_s=config.lease_s)
     metered = await stack.enter_async_context(
@@ -236,6 +267,7 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
         keyring=keyring,
         registry=registry,
         policies=policies,
+        director=director,
         recorder=recorder,
         families=families,
         upstreams=_upstream_tiers(config.upstreams, http),
@@ -243,6 +275,7 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
         wishes=FleetWishes(active_models, wishes),
         meter=metered.meter,
         popular=popular,
+        prices=config.prices,
     )
     hub = TailerHub(archive)
     answers = AnswerService(host, archive, hub, runner, observer=observer)
@@ -269,10 +302,14 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
     registry.link(gateways)
     changes.on("keys", accounts.reload)
     changes.on("policies", policies.reload)
+    changes.on("policies", bundles.refresh)
+    changes.on("policies", rollouts.reload)
+    changes.on("policies", bundles.refresh)  # once more: it may need other bundles now
     changes.on("models", catalog.reload)
     changes.on("models", active_models.load)
     changes.on("nodes", wishes.load)
     await stack.enter_async_context(gateways.running())
+    await stack.enter_async_context(rollouts.running())
     jobs = GatewayJobs.over(database, audit, broker_url=config.broker_url, modules=config.job_modules)
     stack.callback(jobs.close)
     takeover = asyncio.create_task(Takeover(answers, ask=jobs.take_up).run(), name="takeover")
@@ -286,6 +323,8 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
         accounts=accounts,
         audit=audit,
         policies=policies,
+        bundles=bundles,
+        rollouts=rollouts,
         decisions=decisions,
         latency=Latency(database, recorder),
         catalog=catalog,

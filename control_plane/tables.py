@@ -10,6 +10,8 @@ from control_plane.jobs.tables import JobRow, JobStepRow, TickRow
 from control_plane.model_versions.tables import ModelActivationRow, ModelVersionRow
 from control_plane.nodes.tables import NodeWishRow
 from control_plane.policy_admin.tables import PolicyActivationRow, PolicyVersionRow
+from control_plane.policy_bundles.tables import PolicyBundleRow, PolicyKeyRow
+from control_plane.policy_rollouts.tables import PolicyRolloutCountsRow, PolicyRolloutRow
 from control_plane.telemetry.tables import TelemetryRow
 from control_plane.usage.tables import ChargeRow, EpochRow, LimitsRow, UsageRow
 
@@ -27,6 +29,10 @@ TABLES = (
     ModelVersionRow,
     NodeWishRow,
     PolicyActivationRow,
+    PolicyBundleRow,
+    PolicyKeyRow,
+    PolicyRolloutCountsRow,
+    PolicyRolloutRow,
     PolicyVersionRow,
     SealedStreamRow,
     TelemetryRow,

@@ -15,6 +15,7 @@ from edge_agent.config import SETTINGS, AgentConfig
 from edge_agent.host import DeviceHost, Link
 from edge_agent.local_api import LocalApi
 from edge_agent.policy_store import PolicyStore
+from edge_agent.policy_trust import TrustedKeys
 from edge_agent.runtime import OnnxEngine
 from edge_agent.runtime.engine import EngineOptions
 from edge_agent.sqlite_log import SqliteStreamLog
@@ -65,11 +66,11 @@ class EdgeAgent:
 async def _open(config: AgentConfig, stack: AsyncExitStack) -> EdgeAgent:
     make_data_dir(config.data_dir)
     observer = stack.enter_context(observing("agent", config.name, config.data_dir))
-    policies = PolicyStore(config.data_dir / "policy", seed_text())
     engine, tokenizer = await asyncio.to_thread(_load_model, config)
     tier = await _start_tier(config, engine, tokenizer, stack)
     telemetry = TelemetryRing(config.data_dir / "telemetry.sqlite3", now=time.time)
     stack.callback(telemetry.close)
+    policies = _open_policies(config, telemetry)
     sampler = _start_sampler(config, telemetry, stack)
     observer.gauge("edgewise.queue.depth").watch(lambda: {("edge",): float(tier.load().queued)})
     link = _new_link(config, tier, engine, telemetry, policies, sampler, observer)
@@ -78,7 +79,7 @@ async def _open(config: AgentConfig, stack: AsyncExitStack) -> EdgeAgent:
         edge=tier,
         cloud=_new_cloud(config, stack),
         families=_families(engine, tokenizer),
-        policy=lambda: policies.policy,
+        decide=policies.decide,
         link=lambda: _seen(link),
         device_facts=sampler.facts,
         record=telemetry.append,
@@ -90,11 +91,17 @@ async def _open(config: AgentConfig, stack: AsyncExitStack) -> EdgeAgent:
         stack.push_async_callback(_leave, link, _keep(stack, link.run, "node-link"))
 
     def health() -> dict[str, Any]:
-        online, policy = _seen(link).online, policies.digest[:12]
+        online, policy = _seen(link).online, policies.policy_digest[:12]
         parts = {"name": config.name, "model": engine.manifest.name, "online": online, "policy": policy}
-        return {**parts, "running": runner.running, "healthy": tier.healthy}
+        return {**parts, "policy_is": policies.standing, "running": runner.running, "healthy": tier.healthy}
 
     return EdgeAgent(config, LocalApi(service, health), tier, policies, telemetry, runner, link)
+
+
+def _open_policies(config: AgentConfig, telemetry: TelemetryRing) -> PolicyStore:
+    directory = config.data_dir / "policy"
+    trusted = TrustedKeys(directory, config.policy_keys)
+    return PolicyStore(directory, seed_text(), trusted, record=telemetry.append)
 
 
 def _load_model(config: AgentConfig) -> tuple[OnnxEngine, ChatTokenizer]:

@@ -48,7 +48,7 @@ class CloudTier:
         self._running = 0
         self._streams: dict[str, str] = {}
         self._cancels: set[asyncio.Task[None]] = set()
-        self.capabilities = Capabilities(models=(model,), continues=False)
+        self.capabilities = Capabilities(models=(model,), continues=False, chooses=True)
 
     def load(self) -> Load:
         return Load(running=self._running, slots=64)

@@ -9,10 +9,17 @@ from typing import Any
 
 from edgewise import settings
 from edgewise.settings import Setting, SettingsTable
+from edgewise.signing import PublicKey
 from edgewise.wire.limits import LEASE_S
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 THREADS_MAX = 4
+
+
+def _parse_policy_keys(text: str) -> tuple[PublicKey, ...]:
+    return tuple(PublicKey.read(part) for part in text.split(",") if part.strip())
+
+
 SETTINGS = SettingsTable(
     "EDGEWISE_AGENT_",
     {
@@ -35,6 +42,7 @@ SETTINGS = SettingsTable(
         "sample_interval_s": settings.seconds(),
         "stream_ttl_s": settings.seconds(),
         "lease_s": settings.seconds(),
+        "policy_keys": Setting("ed25519:… public keys, separated by commas", _parse_policy_keys),
         "labels": Setting("name=value pairs, separated by commas", settings.parse_pairs, flag="--label"),
     },
 )
@@ -50,6 +58,7 @@ class AgentConfig:
     local_key: what apps on this device must show; empty lets every local app in.
     device_facts: a JSON file of facts that stand over the sensors. threads: None chooses by the cores there are.
     throttle_tokens_per_s: the fastest that an answer may be written, per answer; None is no limit.
+    policy_keys: who may sign policy bundles; empty trusts the key of the first control plane that is met.
     """
 
     model_dir: Path
@@ -71,6 +80,7 @@ class AgentConfig:
     sample_interval_s: float = 10.0
     stream_ttl_s: float = 3600.0
     lease_s: float = LEASE_S
+    policy_keys: tuple[PublicKey, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from edgewise.routing.runner import Outcome
 from edgewise.routing.tier import Tier, TierKind
 from edgewise.wire.errors import UnauthenticatedError, UnknownModelError
 from edgewise.wire.frames import Scalar, TelemetryRecord
-from policies import Decision, Policy
+from policies import Decision
 from policies.facts import without_text
 
 DECISION_KIND, ANSWER_KIND = "decision", "answer"
@@ -49,7 +50,7 @@ class DeviceHost:
         edge: Tier,
         cloud: Tier | None,
         families: Mapping[str, Family],
-        policy: Callable[[], Policy],
+        decide: Callable[[Facts], Decision],
         link: Callable[[], Link],
         device_facts: Callable[[], DeviceFacts],
         record: Callable[[TelemetryRecord], object],
@@ -60,7 +61,7 @@ class DeviceHost:
         self._edge = edge
         self._cloud = cloud
         self._families = families
-        self._policy = policy
+        self._decide = decide
         self._link = link
         self._device_facts = device_facts
         self._record = record
@@ -108,7 +109,7 @@ class DeviceHost:
         return facts | self._device_facts()
 
     def decide(self, facts: Facts) -> Decision:
-        return self._policy().decide(facts)
+        return self._decide(facts)
 
     def tiers(self, caller: Caller, *, model: str, device: str) -> TierSource:
         return self.source
@@ -121,6 +122,9 @@ class DeviceHost:
 
     async def reserve(self, caller: Caller, sid: str, prompt_tokens: int, max_tokens: int) -> None:
         """A device has no limits: they are the control plane's, for what reaches it."""
+
+    def paid_for(self, kinds: tuple[TierKind, ...], prompt_tokens: int, max_cost: int) -> None:
+        """A device knows no prices: what reaches the control plane is judged there."""
 
     def release(self, sid: str) -> None:
         """Nothing was reserved."""
@@ -137,6 +141,7 @@ class DeviceHost:
             "rule": decision.rule_id[:LABEL_MAX_CHARS],
             "policy": decision.policy_digest,
             "clamped": bool(decision.clamped_by),
+            "terms": json.dumps(decision.asked(), separators=(",", ":")),
         }
         self._record(TelemetryRecord(self._now(), DECISION_KIND, values))
 

@@ -43,7 +43,7 @@ class LocalApi:
         self._socket = StreamSocket(service, visits, self.leaving)
         self._streams: Endpoint = Streams(service, self.leaving)
         self._routes: dict[tuple[str, str], Endpoint] = {
-            ("POST", "/v1/chat/completions"): ChatCompletions(service, visits),
+            ("POST", "/v1/chat/completions"): ChatCompletions(service, visits, self.leaving),
             ("GET", "/v1/models"): Models(service),
             ("GET", "/metrics"): Metrics(service.observer, _no_operators),
             ("GET", "/healthz"): self._alive,

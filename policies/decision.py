@@ -97,6 +97,10 @@ class Decision:
     flips: tuple[Flip, ...] = ()
     terms: Terms = NO_TERMS
 
+    def asked(self) -> dict[str, Any]:
+        """What records keep of it beside mode, rule and fallback; see the function."""
+        return asked(self.terms, self.timeouts)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready fields under their own names; `from_dict` reads them back."""
         return {
@@ -132,6 +136,12 @@ class Decision:
             policy_digest=str(data["policy_digest"]),
             flips=tuple(_flip_from_dict(flip) for flip in data["flips"]),
         )
+
+
+def asked(terms: Terms, timeouts: Timeouts) -> dict[str, Any]:
+    """JSON-ready: the terms, and the time limits under `timeouts`; of both only what says something."""
+    limits = {name: seconds for name, seconds in timeouts.to_dict().items() if seconds is not None}
+    return terms.to_dict() | ({"timeouts": limits} if limits else {})
 
 
 def _flip_to_dict(flip: Flip) -> dict[str, Any]:

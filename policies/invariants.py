@@ -54,16 +54,22 @@ class Guard:
         self._invariants = invariants
         self._variables = variables
         self._by_mode: dict[Mode, tuple[tuple[str, Choose], ...]] = {}
+        self._checks: dict[tuple[Mode, ...], tuple[Choose, int] | None] = {}
 
     def quick(self, outcome: Outcome) -> tuple[Choose, int] | None:
         """A function and the number it gives while no step of the outcome breaks an invariant; None: none can."""
-        fitted = [tree for step in outcome.steps for _, tree in self._fitted(step)]
-        distinct = list(dict.fromkeys(_without_spans(tree) for tree in fitted))
-        return (compile_choice(distinct, self._variables), len(distinct)) if distinct else None
+        if outcome.steps not in self._checks:  # many outcomes share few sets of steps, and compiling takes long
+            self._checks[outcome.steps] = self._check(outcome.steps)
+        return self._checks[outcome.steps]
 
     def broken(self, step: Mode, facts: Mapping[str, Any]) -> tuple[str, ...]:
         """Names of the invariants that `step` breaks for these facts. One that cannot be evaluated counts as broken."""
         return tuple(name for name, choose in self._compiled(step) if _holds(choose, facts))
+
+    def _check(self, steps: Sequence[Mode]) -> tuple[Choose, int] | None:
+        fitted = [tree for step in steps for _, tree in self._fitted(step)]
+        distinct = list(dict.fromkeys(_without_spans(tree) for tree in fitted))
+        return (compile_choice(distinct, self._variables), len(distinct)) if distinct else None
 
     def _fitted(self, step: Mode) -> list[tuple[str, Typed]]:
         """The invariants that `step` may break at all, with the decision's fields filled in."""

@@ -44,7 +44,7 @@ class OutcomeReader(Shape):
         spoken = self.said(fields)
         terms = Terms(**spoken, fallback=self._step_terms(fields.get("fallback")))
         timeouts = self._timeouts(fields.get("timeout"))
-        self._advise(fields, mode)
+        self._advise(fields, mode, steps)
         return Outcome(mode, steps, timeouts, self.text(fields.get("reason")) or f"rule {rule_id}", terms)
 
     def mode(self, node: Located | None, allowed: Collection[Mode]) -> Mode:
@@ -138,7 +138,7 @@ class OutcomeReader(Shape):
 
     # ── warnings ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _advise(self, fields: dict[str, Located], mode: Mode) -> None:
+    def _advise(self, fields: dict[str, Located], mode: Mode, steps: Collection[Mode]) -> None:
         """Warn of what nothing carries out yet, and of what says nothing in this mode."""
         for path in NOT_CARRIED_OUT:
             for node in _at(fields, path):
@@ -146,6 +146,10 @@ class OutcomeReader(Shape):
         if "escalate" in fields and mode is not Mode.CASCADE:
             message = f"escalate says something in the mode cascade only, and not in {mode}"
             self.advise("no-effect", message, fields["escalate"])
+        soft = _at(fields, "timeout.soft")
+        if soft and (mode is Mode.RACE or not {Mode.EDGE, Mode.CLOUD} & set(steps)):
+            message = f"timeout.soft lets the next step start, and {mode} has no other tier to go on with"
+            self.advise("no-effect", message, soft[0])
 
 
 def _at(fields: dict[str, Located], path: str) -> list[Located]:

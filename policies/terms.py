@@ -23,17 +23,7 @@ class Redaction(StrEnum):
 
 REDACTIONS: Final[tuple[Redaction, ...]] = tuple(Redaction)
 
-NOT_CARRIED_OUT: Final = (
-    "timeout.soft",
-    "models",
-    "redact",
-    "escalate",
-    "pacing",
-    "priority",
-    "budget.maxCost",
-    "fallback.maxTokens",
-    "fallback.reason",
-)
+NOT_CARRIED_OUT: Final = ("redact", "escalate", "priority")
 """What a document may ask for and no runner does yet, by its keys: such terms are kept and shown, and warned about."""
 
 
@@ -59,7 +49,8 @@ class StepTerms:
 class Terms:
     """What one decision asks beside its mode, fallback and time limits.
 
-    edge_model, cloud_model: a model's name, or a range of versions such as `>=2.1 <3` (the language's `satisfies`).
+    edge_model, cloud_model: a model's name or version id, or a range of versions such as `>=2.1 <3` (the language's
+        `satisfies`), in which the version lies that the model's name ends with.
     redact: see Redaction.
     escalate_below: in a cascade, the confidence, 0 to 1, below which the answer moves to the next tier.
     tokens_per_s: the pace at which the answer is shown, at most.
@@ -85,8 +76,7 @@ class Terms:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: the terms that say something, under their own names."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        said = {name: value for name, value in said.items() if value is not None and value not in ("", ())}
+        said = {name: value for name in _NAMES if (value := getattr(self, name)) is not None and value not in ("", ())}
         if self.redact is not None:
             said["redact"] = str(self.redact)
         if self.fallback:
@@ -102,3 +92,4 @@ class Terms:
 
 
 NO_TERMS: Final = Terms()
+_NAMES: Final = tuple(field.name for field in fields(Terms))

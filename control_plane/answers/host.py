@@ -16,7 +16,9 @@ from control_plane.decisions.records import Decided, Finished, status_of
 from control_plane.nodes.registry import NodeRegistry
 from control_plane.nodes.tier import ConnectedTier
 from control_plane.policy_admin.service import PolicyStore
+from control_plane.policy_rollouts.director import Director
 from control_plane.usage.answers import AnswerMeter, NoMeter
+from control_plane.usage.limits import FREE, Prices
 from edgewise.api.host import Admission, Caller, Facts, Family
 from edgewise.dialects.chat import ChatRequest
 from edgewise.routing.plan import TierSource
@@ -44,12 +46,16 @@ class ControlHost:
         wishes: OperatorWishes | None = None,
         meter: AnswerMeter | None = None,
         popular: PopularPrompts | None = None,
+        prices: Prices = FREE,
+        director: Director | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         """`on_ended(sid)` is told of every stream that ended, so that it can be sealed."""
         self._wishes = wishes or NoWishes()
         self._meter: AnswerMeter = meter or NoMeter()
         self._popular = popular or PopularPrompts()
+        self._prices = prices
+        self._director = director or Director()
         self._keyring = keyring
         self._registry = registry
         self._policies = policies
@@ -82,7 +88,8 @@ class ControlHost:
         return facts
 
     def decide(self, facts: Facts) -> Decision:
-        return self._policies.active.decide(facts)
+        staged = self._director.staged
+        return self._policies.active.decide(facts) if staged is None else staged.decide(facts)
 
     def tiers(self, caller: Caller, *, model: str, device: str) -> TierSource:
         self._require_binding(caller, device)
@@ -131,6 +138,9 @@ class ControlHost:
     async def reserve(self, caller: Caller, sid: str, prompt_tokens: int, max_tokens: int) -> None:
         await self._meter.reserve(caller, sid, prompt_tokens, max_tokens)
 
+    def paid_for(self, kinds: tuple[TierKind, ...], prompt_tokens: int, max_cost: int) -> int | None:
+        return self._prices.pays_for(kinds, prompt_tokens, max_cost)
+
     def release(self, sid: str) -> None:
         self._meter.release(sid)
 
@@ -139,6 +149,7 @@ class ControlHost:
 
     def decided(self, admission: Admission) -> None:
         decision, caller = admission.decision, admission.caller
+        self._director.decided(admission.sid, decision)
         self._meter.admitted(admission.sid, caller, admission.model)
         self._recorder.decided(
             Decided(
@@ -154,11 +165,13 @@ class ControlHost:
                 policy_digest=decision.policy_digest,
                 model=admission.model,
                 fallbacks=tuple(str(mode) for mode in decision.fallback),
+                terms=decision.asked(),
             )
         )
 
     def finished(self, sid: str, outcome: Outcome) -> None:
         timings, failures = outcome.timings, outcome.failures
+        self._director.finished(sid, outcome)
         self._recorder.finished(
             Finished(
                 stream_id=sid,

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from control_plane.backup.archive import Draft, Progress, no_progress, unwritable
 from control_plane.backup.errors import BackupFileError
 from control_plane.backup.live_streams import save_streams
-from control_plane.backup.manifest import FORMAT, KEYS, STREAMS, Manifest, TableContent
+from control_plane.backup.manifest import FORMAT, KEYS, SIGNING_KEY, STREAMS, Manifest, TableContent
 from control_plane.backup.rows import content_of, encode_row
 from control_plane.database import Database, head_revision
 from control_plane.tables import METADATA
@@ -40,6 +40,7 @@ async def back_up(
     keys_file: Path,
     out: Path,
     *,
+    signing_key: Path | None = None,
     now: datetime | None = None,
     on_progress: Progress = no_progress,
 ) -> Manifest:
@@ -55,7 +56,9 @@ async def back_up(
             with draft.member(STREAMS) as file:
                 count = await save_streams(streams.log, streams.sids, file) if streams else 0
             schema, tables = await _dump_tables(database, draft, on_progress)
-            _add_keys(draft, keys_file)
+            _add_file(draft, KEYS, keys_file)
+            if signing_key is not None:
+                _add_file(draft, SIGNING_KEY, signing_key)
             manifest = Manifest(
                 format=FORMAT,
                 edgewise=__version__,
@@ -118,15 +121,15 @@ async def _revision(session: AsyncSession, database: Database) -> str:
     return str(found)
 
 
-def _add_keys(draft: Draft, keys_file: Path) -> None:
-    """The first keys; a control plane whose keys.json is elsewhere by now has none."""
+def _add_file(draft: Draft, name: str, path: Path) -> None:
+    """A file with keys; a control plane that has it elsewhere by now has none."""
     try:
-        content = keys_file.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         return
     except OSError as error:
         raise DataDirError(
-            f"The keys' file cannot be read: {error.strerror}", where=str(keys_file), remedy="run this as its owner"
+            f"The keys' file cannot be read: {error.strerror}", where=str(path), remedy="run this as its owner"
         ) from error
-    with draft.member(KEYS) as file:
+    with draft.member(name) as file:
         file.write(content)

@@ -12,10 +12,11 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.sha256"
 KEYS = "keys.json"
+SIGNING_KEY = "policy-signing.key"
 STREAMS = "streams.jsonl"
 MANIFEST_MAX_BYTES = 16 * 1024 * 1024
 _MEMBER = re.compile(
-    r"(manifest\.json|manifest\.sha256|keys\.json|streams\.jsonl|tables/[a-z][a-z0-9_]{0,62}\.jsonl)\Z"
+    r"(manifest\.json|manifest\.sha256|keys\.json|policy-signing\.key|streams\.jsonl|tables/[a-z][a-z0-9_]{0,62}\.jsonl)\Z"
 )
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 
@@ -95,7 +96,7 @@ def decode_manifest(raw: bytes) -> Manifest:
     if (
         len(tables) != len(manifest.tables)
         or len(set(names)) != len(names)
-        or set(names) - {KEYS} != wanted
+        or set(names) - {KEYS, SIGNING_KEY} != wanted
         or not all(map(is_member_name, names))
     ):
         raise ValueError("its manifest does not name its members")

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -21,12 +21,15 @@ from control_plane.decisions.repository import DecisionRepository
 from edgewise.ids import is_id
 from edgewise.observability.names import POINTS
 from edgewise.wire.frames import Scalar
+from policies import Terms, Timeouts
+from policies.decision import asked
 from policies.facts import without_text
 
 log = logging.getLogger(__name__)
 
 DECISION_KIND, ANSWER_KIND = "decision", "answer"
 ORIGIN = "device"
+TERMS_MAX_CHARS = 4096
 
 Count = Annotated[int, Meta(ge=0, lt=2**31)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
@@ -47,6 +50,11 @@ class _Decision(msgspec.Struct, frozen=True):
     rule: str = ""
     policy: str = ""
     clamped: bool = False
+    terms: str = ""
+
+
+class _Limits(msgspec.Struct, frozen=True):
+    timeouts: Timeouts = Timeouts()
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -100,7 +108,16 @@ def _decided(by: Reporter, at: datetime, values: Mapping[str, Scalar]) -> Decide
         reason=f"decided on device {by.node_id}" + (", changed by an invariant" if told.clamped else ""),
         policy_digest=told.policy,
         model=str(facts.get("request.model", "")),
+        terms=_asked(told.terms) if 0 < len(told.terms) <= TERMS_MAX_CHARS else None,
     )
+
+
+def _asked(text: str) -> dict[str, Any] | None:
+    """The terms and time limits that are told in JSON, and nothing else of it; None where they are not understood."""
+    try:
+        return asked(msgspec.json.decode(text, type=Terms), msgspec.json.decode(text, type=_Limits).timeouts)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
 
 
 def _finished(by: Reporter, at: datetime, values: Mapping[str, Scalar]) -> Finished:

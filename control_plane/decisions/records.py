@@ -18,7 +18,8 @@ DecisionStatus = Literal["running", "done", "failed", "cancelled"]
 class Decided(msgspec.Struct, frozen=True, kw_only=True, tag="decided"):
     """A decision and its inputs. `facts` are what the policy saw: values of the table of facts, never text.
 
-    `tier` is the first tier that was chosen (such as `edge:phone-7`), `fallbacks` the modes or tiers after it.
+    `tier` is the first tier that was chosen (such as `edge:phone-7`), `fallbacks` the modes or tiers after it. `terms`
+    are what `Decision.asked` gives; None where nobody told them.
     """
 
     stream_id: str
@@ -34,6 +35,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True, tag="decided"):
     model: str = ""
     tier: str = ""
     fallbacks: tuple[str, ...] = ()
+    terms: dict[str, Any] | None = None
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
@@ -83,6 +85,7 @@ def decided_values(event: Decided) -> dict[str, Any]:
         "model": clip_name(event.model, 64),
         "tier": clip_name(event.tier, 80),
         "fallbacks": [clip_name(tier, 80) for tier in event.fallbacks],
+        "terms": event.terms,
         "status": "running",
     }
 

@@ -22,13 +22,14 @@ GROUPS_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class RecordedRow:
-    """What a replay reads of a decision; `facts` is JSON."""
+    """What a replay reads of a decision; `facts` and `terms` are JSON, no `terms` where they were not recorded."""
 
     stream_id: str
     facts: str
     mode: str
     rule: str
     policy_digest: str
+    terms: str | None
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class DecisionRepository:
             DecisionRow.mode,
             DecisionRow.rule,
             DecisionRow.policy_digest,
+            cast(DecisionRow.terms, Text),
         )
         query = select(*columns).where(*_conditions(wanted)).order_by(DecisionRow.stream_id.desc()).limit(limit)
         if before_id is not None:

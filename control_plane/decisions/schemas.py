@@ -13,7 +13,8 @@ from policies import FactValue
 
 
 class DecisionView(BaseModel):
-    """One answer's decision. `tier` was chosen first, `last_tier` spoke last; seconds since the request came."""
+    """One answer's decision. `tier` was chosen first, `last_tier` spoke last; seconds since the request came. `terms`:
+    what it asked beside its mode (models, time limits, pace, budget, …); null where that was not recorded."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -30,6 +31,7 @@ class DecisionView(BaseModel):
     model: str
     tier: str
     fallbacks: list[str]
+    terms: dict[str, Any] | None
     status: DecisionStatus
     last_tier: str | None
     ended_at: datetime | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import JSON, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -13,7 +14,10 @@ from policies import FactValue
 
 
 class DecisionRow(Base):
-    """One answer's decision. There is no column for text, by design. Stream ids sort by time."""
+    """One answer's decision. There is no column for text, by design. Stream ids sort by time.
+
+    terms: what it asked beside its mode, as `Decision.asked` gives it; NULL where that was not recorded.
+    """
 
     __tablename__ = "decisions"
 
@@ -30,6 +34,7 @@ class DecisionRow(Base):
     model: Mapped[str] = mapped_column(String(64))
     tier: Mapped[str] = mapped_column(String(80), index=True)
     fallbacks: Mapped[list[str]] = mapped_column(JSON)
+    terms: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     status: Mapped[DecisionStatus] = mapped_column(String(16), index=True)
     last_tier: Mapped[str | None] = mapped_column(String(80))
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -11,13 +11,14 @@ from edgewise.wire.errors import EdgewiseError
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the registry gives a node that it let in. `policy` is the one in force, for nodes that decide;
-    `wanted_models` names models of which another version is wanted."""
+    """What the registry gives a node that it let in. `policy` is the bundle that a node which decides should have,
+    `policy_key` the public key of bundles; `wanted_models` names models of which another version is wanted."""
 
     connection_epoch: int
     server_time_s: float
     telemetry_acked: int = 0
     policy: frames.PolicyOffer | None = None
+    policy_key: str = ""
     wanted_models: dict[str, str] = field(default_factory=dict)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from control_plane.nodes import actions as do
@@ -18,7 +19,7 @@ from control_plane.nodes.session import GatewayConfig, GatewaySession
 from edgewise.generation.state import GenerationState
 from edgewise.node.outbox import Outbox
 from edgewise.wire import frames
-from edgewise.wire.codec import decode_node_frame
+from edgewise.wire.codec import decode_node_frame, encode_frame
 from edgewise.wire.errors import EdgewiseError, FrameTooLargeError, RemoteError, SessionError, TierError
 
 log = logging.getLogger(__name__)
@@ -128,10 +129,11 @@ class NodeConnection:
         """Welcome the node."""
         self.admission = admission
         self.joined_at = self.heartbeat_at = self._clock()
+        self.policy_status = _brought(self.hello, grant.policy)
         self._perform(self._session.on_admitted(grant, self._clock()))
 
     def offer_policy(self, offer: frames.PolicyOffer) -> None:
-        """Tell the node of the policy in force."""
+        """Offer the bundle that the node should decide by, unless it was offered already."""
         self._perform(self._session.offer_policy(offer))
 
     def dismiss(self, error: EdgewiseError, *, reason: str = "", reconnect_after_s: float | None = None) -> None:
@@ -177,6 +179,8 @@ class NodeConnection:
 
     def _do(self, action: Action) -> None:
         match action:
+            case do.Send(frames.PolicyOffer() as offer):
+                self.outbox.push_encoded(_encoded(offer))
             case do.Send(frame):
                 self.outbox.push(frame)
             case do.Deliver(attempt, chunk):
@@ -223,6 +227,21 @@ class NodeConnection:
         """Outlives the socket: what is being stored must also be counted as stored."""
         seq = await self._registrar.store(self, frame)
         self._perform(self._session.on_telemetry_stored(frame.stream, seq))
+
+
+@lru_cache(maxsize=4)
+def _encoded(offer: frames.PolicyOffer) -> bytes:
+    """A bundle goes to a whole fleet at once: it is packed and deflated once."""
+    return encode_frame(offer)
+
+
+def _brought(hello: frames.Hello, offer: frames.PolicyOffer | None) -> frames.PolicyStatus | None:
+    """What is known of a node that comes with the very bundle it should have: it is not asked again."""
+    if offer is None or hello.policy_digest != offer.digest:
+        return None
+    return frames.PolicyStatus(
+        digest=offer.digest, applied=True, version=offer.version, policy_version=offer.policy_version
+    )
 
 
 def _link_broke() -> SessionError:

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from control_plane.accounts.keys import key_digest
 from control_plane.nodes.actions import Grant
@@ -39,19 +39,12 @@ Epochs = Callable[[str, int], Awaitable[int]]
 """Gives (node id, last epoch that the node knows) the next connection epoch: greater than every one before."""
 StoreFresh = Callable[[FreshTelemetry], Awaitable[None]]
 """Stores records that are new; when it raises, they are not acknowledged and come again."""
+OfferFor = Callable[[str], frames.PolicyOffer | None]
+"""Gives the bundle that a device should decide by, from memory; None while there is none."""
 WantedModels = Callable[[frames.Hello, Admission], dict[str, str]]
 """Gives, for a node's hello, name → version of the models of which another version is wanted."""
 
 EPOCHS_KEPT = 100_000
-
-
-class PolicyInForce(Protocol):
-    """The active policy, as far as nodes are concerned."""
-
-    @property
-    def digest(self) -> str: ...
-    @property
-    def text(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +82,8 @@ class NodeRegistry:
         wall: Callable[[], float] = time.time,
         on_telemetry: StoreFresh | None = None,
         last_stored: LastStored | None = None,
-        policy: Callable[[], PolicyInForce | None] = lambda: None,
+        offer_for: OfferFor = lambda node_id: None,
+        policy_key: str = "",
         epochs: Epochs | None = None,
         config: NodesConfig | None = None,
         rng: random.Random | None = None,
@@ -97,7 +91,8 @@ class NodeRegistry:
         wish: Callable[[str], NodeWish] = lambda node_id: NO_WISH,
         wanted_models: WantedModels = lambda hello, admission: {},
     ) -> None:
-        """`wish` tells what operators wish of a node, `wanted_models` which versions a node should have instead."""
+        """`wish` tells what operators wish of a node, `wanted_models` which versions a node should have instead,
+        `offer_for` which policy bundle a device should decide by; `policy_key` is the public key of bundles."""
         self.clock = clock
         self._wish = wish
         self._wanted_models = wanted_models
@@ -112,7 +107,8 @@ class NodeRegistry:
         self._make_id = make_id
         self._nodes: dict[str, NodeConnection] = {}
         self._tiers: dict[str, NodeTier] = {}
-        self._policy = policy
+        self._offer_for = offer_for
+        self._policy_key = policy_key
         self._remote: RemoteNodes = NoRemoteNodes()
 
     def link(self, remote: RemoteNodes) -> None:
@@ -192,11 +188,12 @@ class NodeRegistry:
         """Forget what is remembered of a node that is not connected."""
         self._ledgers.forget(node_id)
 
-    def offer_policy(self, digest: str, text: str) -> None:
-        """Offer a policy to every edge node now; those that join later get the one in force then."""
-        offer = frames.PolicyOffer(digest=digest, text=text)
+    def offer_policies(self) -> None:
+        """Ask anew which bundle each connected device should have, and offer what changed; those that join later get
+        what holds then."""
         for connection in tuple(self._nodes.values()):
-            if connection.hello.kind == "edge":
+            offer = self._offer(connection.hello)
+            if offer is not None:
                 connection.offer_policy(offer)
 
     async def command(
@@ -260,7 +257,7 @@ class NodeRegistry:
             raise _superseded(hello.node_id, older.epoch)
         if older is not None:
             older.dismiss(_superseded(hello.node_id, epoch))
-        grant = Grant(epoch, self._wall(), ledger.acked(hello.telemetry_stream), self._offer(hello))
+        grant = Grant(epoch, self._wall(), ledger.acked(hello.telemetry_stream), self._offer(hello), self._policy_key)
         grant = replace(grant, wanted_models=self._wanted_models(hello, admission))
         connection.admit(admission, grant)
         if connection.live:
@@ -293,8 +290,8 @@ class NodeRegistry:
             ledger.commit(fresh)
 
     def _offer(self, hello: frames.Hello) -> frames.PolicyOffer | None:
-        active = self._policy() if hello.kind == "edge" else None
-        return frames.PolicyOffer(digest=active.digest, text=active.text) if active else None
+        decides = hello.kind == "edge" and frames.POLICY_BUNDLE in hello.capabilities
+        return self._offer_for(hello.node_id) if decides else None
 
     def leave(self, connection: NodeConnection) -> None:
         """Forget this connection; a newer one of the same node stays (compare and set)."""

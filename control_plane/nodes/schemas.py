@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from control_plane.nodes.views import NodeView
 from control_plane.nodes.wishes import NO_WISH, NodeWish, effective_labels
+from edgewise.wire.frames import PolicyStatus
 from policies.facts import FactValue
 
 
@@ -36,11 +37,30 @@ class NodeLoad(BaseModel):
 
 
 class NodePolicy(BaseModel):
-    """Which policy a node decides by; `error` says why it does not take the one in force."""
+    """The policy bundle that a node was offered last, and whether it decides by it.
+
+    digest, version: of the bundle. policy_version: the policy in it; 0 where that is not known. refusal, error: the
+    rule of bundles that it broke, and why in words.
+    """
 
     digest: str
+    version: int
+    policy_version: int
     applied: bool
+    refusal: str
     error: str | None
+
+    @classmethod
+    def of(cls, status: PolicyStatus) -> NodePolicy:
+        """The shape of what a node said."""
+        return cls(
+            digest=status.digest,
+            version=status.version,
+            policy_version=status.policy_version,
+            applied=status.applied,
+            refusal=status.refusal,
+            error=status.error.message if status.error else None,
+        )
 
 
 LabelName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -120,10 +140,7 @@ class NodeSummary(BaseModel):
     @classmethod
     def of(cls, node: NodeView, wish: NodeWish = NO_WISH, wanted: Mapping[str, str] | None = None) -> NodeSummary:
         """The shape of one node of the registry's snapshot."""
-        status = node.policy
-        policy = {"digest": status.digest, "applied": status.applied, "error": None} if status else None
-        if policy and status and status.error:
-            policy["error"] = status.error.message
+        policy = NodePolicy.of(node.policy) if node.policy else None
         labels = effective_labels(node.labels, wish)
         plain = msgspec.to_builtins(msgspec.structs.replace(node, policy=None, labels=labels))
         return cls.model_validate(

@@ -56,6 +56,7 @@ class GatewaySession:
         self._config = config or GatewayConfig()
         self._heard_at = now
         self._attempts = AttemptBook()
+        self._offered = ""
 
     @property
     def open_attempts(self) -> int:
@@ -100,6 +101,7 @@ class GatewaySession:
         if self.phase != "admitting" or self.hello is None:
             return []
         self.phase, self.grant, self._heard_at = "live", grant, now
+        self._offered = self.hello.policy_digest
         welcome = frames.Welcome(
             protocol=self.protocol,
             connection_epoch=grant.connection_epoch,
@@ -107,6 +109,7 @@ class GatewaySession:
             lost_after_s=self._config.lost_after_s,
             server_time_s=grant.server_time_s,
             policy_digest=grant.policy.digest if grant.policy else "",
+            policy_key=grant.policy_key,
             telemetry_acked=grant.telemetry_acked,
             wanted_models=grant.wanted_models,
         )
@@ -165,9 +168,10 @@ class GatewaySession:
         return [Send(frames.Cancel(attempt=attempt)), AttemptEnded(attempt, error=error)]
 
     def offer_policy(self, offer: frames.PolicyOffer) -> list[Action]:
-        """Offer the policy in force, unless the node said hello with it."""
-        if self.phase != "live" or self.hello is None or self.hello.policy_digest == offer.digest:
+        """Offer a bundle, unless it is the one offered last, or, before any was, the one that the node came with."""
+        if self.phase != "live" or self._offered == offer.digest:
             return []
+        self._offered = offer.digest
         return [Send(offer)]
 
     def command(self, command: frames.Command) -> list[Action]:

@@ -114,13 +114,15 @@ class ModeChange(BaseModel):
 
 
 class Replayed(BaseModel):
-    """What the policy would have changed. Where `unfaithful` is not 0, facts that policies read were not recorded
-    (clients' words never are), and that many decisions cannot be repeated exactly."""
+    """What the policy would have changed. `other_rule` and `other_terms` count decisions that keep their mode, by
+    another rule and with other terms (as far as these were recorded). Where `unfaithful` is not 0, facts that policies
+    read were not recorded (clients' words never are), and that many decisions cannot be repeated exactly."""
 
     digest: str
     decisions: int
     unchanged: int
     other_rule: int
+    other_terms: int
     errors: int
     unfaithful: int
     modes: dict[str, int]
@@ -139,6 +141,7 @@ class Replayed(BaseModel):
             decisions=found.decisions,
             unchanged=found.unchanged,
             other_rule=found.other_rule,
+            other_terms=found.other_terms,
             errors=found.errors,
             unfaithful=found.unfaithful,
             modes=dict(found.modes),

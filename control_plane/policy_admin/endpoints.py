@@ -61,7 +61,7 @@ _UNCHECKED = Change()
 _REFUSED: dict[int | str, dict[str, Any]] = {422: {"model": Rejected}}
 
 
-class _PolicyRoute(AdminRoute):
+class PolicyRoute(AdminRoute):
     """Puts every problem of a refused document beside the usual error."""
 
     def get_route_handler(self) -> Handler:
@@ -85,7 +85,7 @@ def router(
     world: what dry runs know of devices and the cloud now. recorded: pages of decisions, for replays.
     """
     operator = operator_only(keyring)
-    routes = admin_router("policies", _PolicyRoute)
+    routes = admin_router("policies", PolicyRoute)
     _add_reading(routes, store, operator)
     _add_changing(routes, store, operator)
     _add_trying(routes, store, operator, Analyst())

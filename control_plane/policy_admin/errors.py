@@ -11,11 +11,13 @@ _SHOWN_PROBLEMS = 3
 class PolicyRejectedError(PolicyInvalidError):
     """The document has errors; `problems` lists every one with line and column, the message the first few."""
 
+    what = "policy"
+
     def __init__(self, error: PolicyError) -> None:
         self.problems: tuple[Problem, ...] = error.problems
         first = error.problems[0]
         super().__init__(
-            f"The policy has {len(error.problems)} error(s): {_sentences(error.problems)}",
+            f"The {self.what} has {len(error.problems)} error(s): {_sentences(error.problems)}",
             where=f"line {first.line}, column {first.column}",
             expected=first.expected,
             remedy=first.suggestion or "correct the lines named and send it again; nothing was changed",

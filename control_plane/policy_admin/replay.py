@@ -13,6 +13,8 @@ import msgspec
 from control_plane.policy_replay.columns import Table
 from control_plane.policy_replay.context import smallest_context
 from control_plane.policy_replay.decide import decide, facts_table
+from control_plane.policy_replay.names import Names
+from control_plane.policy_replay.terms import other_terms
 from policies import Policy
 from policies.modes import MODES
 
@@ -26,7 +28,8 @@ MAX_CONTEXTS = 50
 
 
 class Recorded(Protocol):
-    """A recorded decision, as far as a replay reads it; `facts` is JSON."""
+    """A recorded decision, as far as a replay reads it; `facts` and `terms` are JSON, no `terms` where none were
+    recorded."""
 
     @property
     def stream_id(self) -> str: ...
@@ -38,6 +41,8 @@ class Recorded(Protocol):
     def rule(self) -> str: ...
     @property
     def policy_digest(self) -> str: ...
+    @property
+    def terms(self) -> str | None: ...
 
 
 @dataclass
@@ -76,7 +81,8 @@ class RuleChange:
 class Replay:
     """What a policy would change over recorded decisions.
 
-    `other_rule` counts those that keep their mode by another rule. `errors` counts those for which the policy's onError
+    `other_rule` counts those that keep their mode by another rule, `other_terms` those that keep it with other models,
+    time limits, pace or budget, as far as these were recorded. `errors` counts those for which the policy's onError
     decides. `unfaithful` counts decisions of the policy in force that it would not repeat on what was recorded, because
     a fact was not recorded (words of clients never are): where it is not 0, read the changes with care. `rules` has the
     first MAX_KINDS kinds of change, by rule.
@@ -85,6 +91,7 @@ class Replay:
     decisions: int = 0
     unchanged: int = 0
     other_rule: int = 0
+    other_terms: int = 0
     errors: int = 0
     unfaithful: int = 0
     changes: dict[tuple[str, str], Change] = field(default_factory=dict)
@@ -113,9 +120,12 @@ def _replay_block(found: Replay, policy: Policy, active: Policy, rows: Sequence[
     found.decisions += len(rows)
     found.errors += int((decisions.failed | decisions.clamped).sum())
     found.unfaithful += _unfaithful(active, table, rows)
+    other = other_terms(policy, table, decisions, Names.of([row.terms or "" for row in rows]))
     pairs = zip(decisions.rule.tolist(), decisions.mode.tolist(), strict=True)
     for at, (row, (rule, mode)) in enumerate(zip(rows, pairs, strict=True)):
-        _count(found, table, at, row, Kind(row.rule, row.mode, decisions.rules[rule], str(MODES[mode])))
+        kind = Kind(row.rule, row.mode, decisions.rules[rule], str(MODES[mode]))
+        _count(found, table, at, row, kind)
+        found.other_terms += bool(other[at]) and kind.mode == row.mode
 
 
 def _unfaithful(active: Policy, table: Table, rows: Sequence[Recorded]) -> int:

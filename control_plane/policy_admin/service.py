@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -31,6 +31,8 @@ from policies.library import seed_text
 
 NAME_CHARS = 200
 FIRST_START = "edgewise.first-start"
+POLICIES = "edgewise.policies"
+"""The lock under which the policy in force changes, and rollouts do."""
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,20 @@ class ActivePolicy:
 
 
 PolicyListener = Callable[[ActivePolicy], None]
+MayChange = Callable[[AsyncSession], Awaitable[None]]
+"""Raises, inside of the transaction, where an operator may not change the policy in force now."""
+
+
+Issue = Callable[[AsyncSession, int, Policy], Awaitable[None]]
+"""Makes a policy version, now in force, ready for devices; raises, inside of the transaction, where that cannot be."""
+
+
+async def _always(session: AsyncSession) -> None:
+    """Nothing speaks against a change."""
+
+
+async def for_gateways_only(session: AsyncSession, version: int, policy: Policy) -> None:
+    """There are no devices to issue anything to."""
 
 
 class PolicyStore:
@@ -58,8 +74,12 @@ class PolicyStore:
         *,
         now: Callable[[], datetime] = utc_now,
         tell: Callable[[], None] = lambda: None,
+        may_change: MayChange = _always,
+        issue: Issue = for_gateways_only,
     ) -> None:
         """`tell` is called after each activation made here, so that other gateways `load` it."""
+        self._may_change = may_change
+        self._issue = issue
         self._tell_others = tell
         self._database = database
         self._audit = audit
@@ -111,6 +131,13 @@ class PolicyStore:
         except PolicyError as error:
             raise PolicyRejectedError(error) from error
 
+    async def tested(self, text: str) -> Policy:
+        """Parse, check and run the document's own tests. Raises PolicyRejectedError; a failing test is a problem."""
+        try:
+            return await asyncio.to_thread(Policy.load_for_activation, text, supported_modes=SUPPORTED_MODES)
+        except PolicyError as error:
+            raise PolicyRejectedError(error) from error
+
     async def create(self, text: str, *, note: str = "", actor: str) -> PolicyVersionRow:
         """Keep a valid text as the next version, not active yet. Raises PolicyRejectedError."""
         row = self._row(await self.compile(text), text, note, actor)
@@ -123,10 +150,11 @@ class PolicyStore:
     ) -> PolicyVersionRow:
         """Save and put in force, in one transaction. Nothing is saved when the text has errors, when its own tests
         fail (PolicyRejectedError), or when another policy than `expected_digest` is in force (PolicyChangedError)."""
-        policy = await self._tested(text)
+        policy = await self.tested(text)
         row = self._row(policy, text, note, actor)
         async with self._changing:
-            async with self._database.session(lock="edgewise.policies") as session:
+            async with self._database.session(lock=POLICIES) as session:
+                await self._may_change(session)
                 present = await PolicyRepository(session).activation()
                 _require_digest(present, expected_digest)
                 await self._add_version(session, row)
@@ -144,8 +172,9 @@ class PolicyStore:
         """
         async with self._changing:
             row = await self.get(version)
-            policy = await self._tested(row.text)
-            async with self._database.session(lock="edgewise.policies") as session:
+            policy = await self.tested(row.text)
+            async with self._database.session(lock=POLICIES) as session:
+                await self._may_change(session)
                 present = await PolicyRepository(session).activation()
                 _require_digest(present, expected_digest)
                 below_id = present.id if present else None
@@ -160,7 +189,8 @@ class PolicyStore:
             seen, earlier = await self._earlier(expected_digest)
             row = earlier.policy
             policy = await self.compile(row.text)
-            async with self._database.session(lock="edgewise.policies") as session:
+            async with self._database.session(lock=POLICIES) as session:
+                await self._may_change(session)
                 present = await PolicyRepository(session).activation()
                 if present is None or present.id != seen.id:
                     raise _changed(present, seen.policy.digest)
@@ -168,6 +198,12 @@ class PolicyStore:
             self._swap(row, policy)
         self._tell_others()
         return self.current
+
+    async def activate_within(self, session: AsyncSession, row: PolicyVersionRow, *, action: str, actor: str) -> None:
+        """Put a tested version in force as part of the caller's transaction, which holds the lock POLICIES; `load`
+        takes it in after the commit."""
+        present = await PolicyRepository(session).activation()
+        await self._record(session, action, row, below_id=present.id if present else None, was=present, actor=actor)
 
     async def _earlier(self, expected_digest: str | None) -> tuple[PolicyActivationRow, PolicyActivationRow]:
         """The present activation, and the one that a roll back leads to."""
@@ -214,12 +250,6 @@ class PolicyStore:
             session, actor=row.author, action="policy.create", target=_target(row.version), after=row.digest
         )
 
-    async def _tested(self, text: str) -> Policy:
-        try:
-            return await asyncio.to_thread(Policy.load_for_activation, text, supported_modes=SUPPORTED_MODES)
-        except PolicyError as error:
-            raise PolicyRejectedError(error) from error
-
     async def _activation(self) -> PolicyActivationRow | None:
         async with self._database.reading() as session:
             return await PolicyRepository(session).activation()
@@ -251,6 +281,7 @@ class PolicyStore:
             version=row.version, below_id=below_id, action=action, actor=actor, at=self._now()
         )
         await PolicyRepository(session).add(activation)
+        await self._issue(session, row.version, await self.compile(row.text))
         self._audit.record(
             session,
             actor=actor,

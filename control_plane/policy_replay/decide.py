@@ -26,12 +26,13 @@ _MODE_CODES = {mode: code for code, mode in enumerate(MODES)}
 class Decisions:
     """The decisions for all rows.
 
-    rules: the ids that `rule` counts in: those of the document, "default", "onError".
+    rules: the ids that `rule` counts in: those of the document, "default", "onError". outcomes: what each decides.
     rule: which of them decided, shape (rows,). mode: the place in `policies.MODES`, shape (rows,).
     failed: where onError decided. clamped: where an invariant changed the outcome.
     """
 
     rules: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
     rule: NDArray[np.int32]
     mode: NDArray[np.int8]
     failed: Mask
@@ -42,13 +43,13 @@ def decide(policy: Policy, table: Table) -> Decisions:
     """The decision for every row; the same as `Policy.decide` gives for `table.row(…)`. `table`: see `facts_table`."""
     trees, _ = build_trees(policy.document, policy.source)
     document = policy.document
-    outcomes = [*(rule.outcome for rule in document.rules), document.default, document.on_error]
+    outcomes = (*(rule.outcome for rule in document.rules), document.default, document.on_error)
     ids = (*(rule.id for rule in document.rules), DEFAULT_RULE_ID, ON_ERROR_RULE_ID)
     found = positions(table, trees.rules, trees.variables)
     failed = found == ERROR
     rule = np.where(failed, np.int32(len(ids) - 1), found)
     mode, clamped = _Clamp(trees, table).modes(outcomes, rule)
-    return Decisions(ids, rule, mode, failed, clamped)
+    return Decisions(ids, outcomes, rule, mode, failed, clamped)
 
 
 def facts_table(facts: Sequence[dict[str, object]]) -> Table:

@@ -13,21 +13,7 @@ from numpy.typing import NDArray
 from control_plane.policy_admin.replay import Recorded
 from control_plane.policy_replay.columns import Table
 from control_plane.policy_replay.decide import facts_table
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """A column of names: `codes`, shape (rows,), count in `words`, which are distinct."""
-
-    words: tuple[str, ...]
-    codes: NDArray[np.int32]
-
-    @classmethod
-    def of(cls, values: Sequence[str]) -> Names:
-        """In the order of first appearance."""
-        codes: dict[str, int] = {}
-        data = np.fromiter((codes.setdefault(value, len(codes)) for value in values), np.int32, len(values))
-        return cls(tuple(codes), data)
+from control_plane.policy_replay.names import Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +22,7 @@ class Recording:
 
     cost: what each answer cost, in the unit of the record; NaN where it is not known; None: nowhere known.
     ids: of the streams, for examples; may be empty.
+    terms: what each asked beside its mode, in JSON, empty where that was not recorded; None: nowhere recorded.
     """
 
     facts: Table
@@ -44,6 +31,7 @@ class Recording:
     digest: Names
     cost: NDArray[np.float64] | None = None
     ids: Sequence[str] = ()
+    terms: Names | None = None
 
     @classmethod
     def of(cls, rows: Sequence[Recorded], costs: Sequence[float | None] | None = None) -> Recording:
@@ -56,6 +44,7 @@ class Recording:
             Names.of([row.policy_digest for row in rows]),
             None if costs is None else np.array([np.nan if cost is None else cost for cost in costs], np.float64),
             [row.stream_id for row in rows],
+            Names.of([row.terms or "" for row in rows]),
         )
 
 

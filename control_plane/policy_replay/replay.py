@@ -13,9 +13,11 @@ from control_plane.policy_replay.columns import first_of_each
 from control_plane.policy_replay.context import smallest_context
 from control_plane.policy_replay.decide import Decisions, decide
 from control_plane.policy_replay.recording import Recording
+from control_plane.policy_replay.terms import other_terms
 from policies import Policy
 from policies.modes import MODES
 
+_COUNTS: Final = ("decisions", "unchanged", "other_rule", "other_terms", "errors", "unfaithful")
 _MAX_DENSE: Final = 1_000_000
 """Changes are counted in a table of so many cells at most; beyond it they are sorted."""
 
@@ -59,7 +61,8 @@ class RuleChange:
 class Outlook:
     """What a candidate makes of recorded decisions.
 
-    unchanged: those that keep their mode; other_rule: of them, those that do so by another rule.
+    unchanged: those that keep their mode; other_rule: of them, those that do so by another rule. other_terms: of
+        them, those that get other models, time limits, pace or budget, as far as these were recorded.
     errors: those that onError decides, or that an invariant changes. unfaithful: those of the policy in force that it
     would not repeat, because a fact was not recorded: where it is not 0, read the changes with care.
     modes, rules: how many each would decide. changes: the most frequent first.
@@ -68,6 +71,7 @@ class Outlook:
     decisions: int
     unchanged: int
     other_rule: int
+    other_terms: int
     errors: int
     unfaithful: int
     modes: Mapping[str, int]
@@ -76,9 +80,7 @@ class Outlook:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        counts = {
-            name: getattr(self, name) for name in ("decisions", "unchanged", "other_rule", "errors", "unfaithful")
-        }
+        counts = {name: getattr(self, name) for name in _COUNTS}
         changes = [change.to_dict() for change in self.changes]
         return {**counts, "modes": dict(self.modes), "rules": dict(self.rules), "changes": changes}
 
@@ -89,10 +91,12 @@ def replay_columns(candidate: Policy, recording: Recording, active: Policy | Non
     before = _renamed(recording.mode.words, tuple(map(str, MODES)))[recording.mode.codes]
     same_mode = before == found.mode
     same_rule = _renamed(recording.rule.words, found.rules)[recording.rule.codes] == found.rule
+    terms = None if recording.terms is None else other_terms(candidate, recording.facts, found, recording.terms)
     return Outlook(
         decisions=recording.facts.rows,
         unchanged=int(np.count_nonzero(same_mode)),
         other_rule=int(np.count_nonzero(same_mode & ~same_rule)),
+        other_terms=0 if terms is None else int(np.count_nonzero(same_mode & terms)),
         errors=int(np.count_nonzero(found.failed | found.clamped)),
         unfaithful=0 if active is None else _unfaithful(active, recording, before),
         modes=_counts(tuple(map(str, MODES)), found.mode),

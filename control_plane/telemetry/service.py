@@ -14,6 +14,7 @@ from datetime import datetime
 from control_plane.audit.service import utc_now
 from control_plane.database import Database
 from control_plane.decisions.device import Reporter, device_event, write_device_events
+from control_plane.decisions.records import Event
 from control_plane.nodes.telemetry import FreshTelemetry
 from control_plane.telemetry.records import Sample, sample_of
 from control_plane.telemetry.repository import TelemetryRepository
@@ -36,8 +37,15 @@ class TelemetryIntake:
     """
 
     def __init__(
-        self, database: Database, *, keep_records: int = KEEP_RECORDS, now: Callable[[], datetime] = utc_now
+        self,
+        database: Database,
+        *,
+        keep_records: int = KEEP_RECORDS,
+        now: Callable[[], datetime] = utc_now,
+        on_events: Callable[[Sequence[Event]], None] = lambda events: None,
     ) -> None:
+        """`on_events` hears once of what devices decided, when it is stored."""
+        self._on_events = on_events
         self._database = database
         self._keep_records = keep_records
         self._now = now
@@ -81,8 +89,10 @@ class TelemetryIntake:
             known = await telemetry.known(**place, first_seq=fresh.first_seq, last_seq=fresh.last_seq)
             news = [sample for sample in samples if sample.seq not in known]
             await telemetry.insert([place | asdict(sample) for sample in news])
-            events = [device_event(by, sample.at, sample.kind, sample.values) for sample in news]
-            await write_device_events(session, [event for event in events if event is not None], by.tenant)
+            told = (device_event(by, sample.at, sample.kind, sample.values) for sample in news)
+            events = [event for event in told if event is not None]
+            await write_device_events(session, events, by.tenant)
+        self._on_events(events)
         return len(news)
 
     def _grown(self, node_id: str, count: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -60,6 +60,13 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Micro-units, rounded up: no answer is free because it is short."""
         return -(-(prompt_tokens * self.prompt_per_1k + completion_tokens * self.completion_per_1k) // 1000)
 
+    def pays_for(self, prompt_tokens: int, cost: int) -> int | None:
+        """The most completion tokens that cost no more than `cost` with their prompt, at least 0; None: any number."""
+        left = 1000 * cost - prompt_tokens * self.prompt_per_1k
+        if left < 0:
+            return 0
+        return left // self.completion_per_1k if self.completion_per_1k else None
+
 
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What each kind of tier costs; nothing until it is configured."""
@@ -69,14 +76,25 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def cost(self, kind: str, prompt_tokens: int, completion_tokens: int) -> int:
         """What an answer of this kind of tier costs; nothing where no tier spoke."""
-        by_kind: Mapping[str, Price] = {"edge": self.edge, "cloud": self.cloud}
-        price = by_kind.get(kind)
+        price = self._by_kind.get(kind)
         return price.cost(prompt_tokens, completion_tokens) if price else 0
 
     def worst(self, prompt_tokens: int, completion_tokens: int) -> int:
         """What it may cost at most, whoever speaks."""
         kinds: tuple[TierKind, ...] = ("edge", "cloud")
         return max(self.cost(kind, prompt_tokens, completion_tokens) for kind in kinds)
+
+    def pays_for(self, kinds: Iterable[TierKind], prompt_tokens: int, cost: int) -> int | None:
+        """The most completion tokens that cost no more than `cost`, whichever of these kinds speaks; None: any."""
+        bounds = (self._by_kind[kind].pays_for(prompt_tokens, cost) for kind in kinds)
+        return min((bound for bound in bounds if bound is not None), default=None)
+
+    @property
+    def _by_kind(self) -> Mapping[str, Price]:
+        return {"edge": self.edge, "cloud": self.cloud}
+
+
+FREE = Prices()
 
 
 def parse_prices(text: str) -> Prices:

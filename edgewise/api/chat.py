@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from edgewise.api.asgi import (
     send_error,
     send_stream,
 )
+from edgewise.api.drain import Drain
 from edgewise.api.repeats import MemoryRepeats
 from edgewise.api.service import AnswerService
 from edgewise.api.visits import Visit, Visits, repetition
@@ -33,6 +35,7 @@ from edgewise.dialects.shared_render import Renderer
 from edgewise.dialects.sse import DONE, frame
 from edgewise.streams.entries import ErrorEntry, TokensEntry, decode_entry
 from edgewise.streams.log import Record
+from edgewise.streams.pacing import Pace, Sleep
 from edgewise.wire.errors import EdgewiseError, ErrorInfo, LogUnavailableError, ShuttingDownError
 
 Records = AsyncGenerator[Record, None]
@@ -42,10 +45,12 @@ INTERRUPTIONS = frozenset({LogUnavailableError.number, ShuttingDownError.number}
 
 
 class ChatCompletions:
-    """The endpoint as an ASGI app. Without `visits`, requests are remembered in this endpoint alone."""
+    """The endpoint as an ASGI app. Without `visits`, requests are remembered in this endpoint alone. Once `drain`
+    begins, nobody is held back any more, so that answers that have ended are sent whole."""
 
-    def __init__(self, service: AnswerService, visits: Visits | None = None) -> None:
+    def __init__(self, service: AnswerService, visits: Visits | None = None, drain: Drain | None = None) -> None:
         self._service = service
+        self._drain = drain or Drain()
         self._visits = visits or Visits(service, MemoryRepeats())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,15 +80,16 @@ class ChatCompletions:
     async def _stream(self, visit: Visit, records: Records, receive: Receive, send: Send) -> None:
         renderer = ChatRenderer(visit.answer)
         head = b""
+        pace = pace_of(visit.answer, self._drain.sleep)
         if visit.after < 0:
-            begun = await self._unless_gone(visit, receive, _until_token(records, renderer))
+            begun = await self._unless_gone(visit, receive, _until_token(records, renderer, pace))
             if begun is None:
                 return
             error, head = begun
             if error is not None:
                 await _refuse(visit, error, send)
                 return
-        frames = render_frames(records, renderer, visit.after)
+        frames = render_frames(records, renderer, visit.after, pace)
         if await send_stream(receive, send, frames, visit_headers(visit), head):
             await visit.done()
         else:
@@ -136,7 +142,12 @@ def answer_headers(answer: AnswerHeader) -> Headers:
     ]
 
 
-async def _until_token(records: Records, renderer: ChatRenderer) -> tuple[ErrorInfo | None, bytes]:
+def pace_of(answer: AnswerHeader, sleep: Sleep = asyncio.sleep) -> Pace | None:
+    """How fast a reader is shown the answer; None for as fast as it comes."""
+    return None if answer.tokens_per_s is None else Pace(answer.tokens_per_s, sleep=sleep)
+
+
+async def _until_token(records: Records, renderer: ChatRenderer, pace: Pace | None) -> tuple[ErrorInfo | None, bytes]:
     """Read on until it is known that the answer has begun: its frames so far, or the error that came instead."""
     head = b""
     try:
@@ -146,6 +157,8 @@ async def _until_token(records: Records, renderer: ChatRenderer) -> tuple[ErrorI
                 return entry.error, b""
             head += renderer.render(record)
             if isinstance(entry, TokensEntry):
+                if pace is not None:
+                    await pace.before(record)
                 break
     except EdgewiseError as failure:
         return failure.info(), b""
@@ -162,13 +175,18 @@ async def complete(records: Records, builder: CompletionBuilder) -> CompletionBu
     return builder
 
 
-async def render_frames(records: Records, renderer: Renderer, after: int = -1) -> AsyncGenerator[bytes, None]:
-    """SSE bytes of every record beyond `after`; a log that fails in mid-stream ends in an in-band error, not a cut."""
+async def render_frames(
+    records: Records, renderer: Renderer, after: int = -1, pace: Pace | None = None
+) -> AsyncGenerator[bytes, None]:
+    """SSE bytes of every record beyond `after`, at its pace; a log that fails in mid-stream ends in an in-band error,
+    not a cut."""
     try:
         async with aclosing(records):
             async for record in records:
                 block = renderer.render(record)
                 if record.seq > after:
+                    if pace is not None:
+                        await pace.before(record)
                     yield block
     except EdgewiseError as error:
         yield frame(error_json(error.info())) + DONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import msgspec
 
@@ -30,6 +31,12 @@ class Drain:
     async def wait(self) -> None:
         """Returns when it begins."""
         await self._begun.wait()
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns after so long, or when it begins."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._begun.wait()
 
 
 def goodbye_frame(answer: AnswerHeader) -> bytes:

@@ -12,6 +12,7 @@ from edgewise.dialects.chat import ChatRequest
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.routing.plan import TierSource
 from edgewise.routing.runner import Outcome
+from edgewise.routing.tier import TierKind
 from edgewise.wire.errors import RateState
 from policies import Decision
 
@@ -83,6 +84,11 @@ class Host(Protocol):
     async def reserve(self, caller: Caller, sid: str, prompt_tokens: int, max_tokens: int) -> None:
         """Take the worst case of an answer from the caller's limits, before its stream opens; no wait where there are
         none. Raises RateLimitedError and its kinds, LimitsUnavailableError; then nothing was taken."""
+        ...
+
+    def paid_for(self, kinds: tuple[TierKind, ...], prompt_tokens: int, max_cost: int) -> int | None:
+        """How many tokens an answer may have that costs at most `max_cost` micro-units, whichever of these kinds
+        speaks; 0 when not even one is paid for, None where prices bound it not at all."""
         ...
 
     def release(self, sid: str) -> None:

@@ -24,7 +24,8 @@ from edgewise.routing.modes import MODES
 from edgewise.routing.plan import Limits
 from edgewise.routing.tier import TierKind
 from edgewise.wire.errors import BadRequestError, MessageTooLongError, RefusedByPolicyError
-from policies import Decision
+from policies import Decision, Terms
+from policies.terms import NO_TERMS
 
 INLINE_CHARS = 20_000
 TURN_TOKENS = 16
@@ -35,7 +36,8 @@ T = TypeVar("T")
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The immutable request of a stream, kept in the log: all that a later runner or reader needs.
 
-    `digest` is that of the request's body, by which a repeated request is known; empty where nobody gave one.
+    `digest` is that of the request's body, by which a repeated request is known; empty where nobody gave one. `terms`
+    are as Plan has them.
     """
 
     header: AnswerHeader
@@ -46,6 +48,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     kinds: tuple[TierKind, ...]
     limits: Limits
     digest: str = ""
+    terms: Terms = NO_TERMS
 
 
 @dataclass(frozen=True)
@@ -108,18 +111,20 @@ class Intake:
         trail.decided(self._clock() - deciding_at)
         if decision.mode == "refuse":
             raise _refusal(decision)
-        at_most = _least(room, decision.terms.max_tokens)
+        prompt_tokens = len(prompt_ids) or _tokens_at_most(messages)
+        kinds = _kinds(decision)
+        at_most = _least(room, decision.terms.max_tokens, self._paid_for(decision, kinds, prompt_tokens))
         snapshot = Snapshot(
             header=self._header(request, decision, sid or self._stream_id(), trail.context.traceparent),
             state=self._state(request, messages, prompt_ids, family, at_most, local_only=_stays_here(facts)),
             caller=caller,
             device=request.edgewise.device,
             mode=str(decision.mode),
-            kinds=_kinds(decision),
+            kinds=kinds,
             limits=self._limits(decision),
             digest=digest,
+            terms=_terms(decision),
         )
-        prompt_tokens = len(prompt_ids) or _tokens_at_most(messages)
         return Taken(snapshot, facts, decision, prompt_tokens, _may_be_whole(request, decision))
 
     def _facts(
@@ -151,6 +156,7 @@ class Intake:
             reason=decision.reason,
             policy=decision.policy_digest[:12],
             trace=trace,
+            tokens_per_s=decision.terms.tokens_per_s,
         )
 
     def _state(
@@ -200,9 +206,24 @@ class Intake:
             )
         return room
 
+    def _paid_for(self, decision: Decision, kinds: tuple[TierKind, ...], prompt_tokens: int) -> int | None:
+        """Tokens that the decision's cost allows, whoever speaks; None where it bounds none. Raises
+        RefusedByPolicyError when it does not even pay for one."""
+        most = decision.terms.max_cost
+        tokens = None if most is None else self._host.paid_for(kinds, prompt_tokens, most)
+        if tokens is not None and tokens < 1:
+            raise RefusedByPolicyError(
+                f"The policy allows this answer to cost {most} micro-units; its prompt and one token cost more",
+                where=f"budget.maxCost of rule {decision.rule_id} of policy {decision.policy_name}",
+                expected=f"a prompt shorter than this one of {prompt_tokens} tokens",
+                remedy="shorten the conversation, or ask an operator to change the policy",
+            )
+        return tokens
+
     def _limits(self, decision: Decision) -> Limits:
         base, timeouts = self._settings.limits, decision.timeouts
-        return Limits(timeouts.first_token_s or base.first_token_s, base.stall_s, base.soft_s, timeouts.total_s)
+        first_token_s = timeouts.first_token_s or base.first_token_s
+        return Limits(first_token_s, base.stall_s, base.soft_s, timeouts.total_s, head_start_s=timeouts.soft_s)
 
 
 def _least(*bounds: int | None) -> int | None:
@@ -219,9 +240,17 @@ def _kinds(decision: Decision) -> tuple[TierKind, ...]:
     return tuple(kinds)
 
 
+def _terms(decision: Decision) -> Terms:
+    """The decision's terms for the runner. A fallback to a tier that the mode itself may use is none."""
+    _, own = MODES[str(decision.mode)]
+    return decision.terms.kept_for(step for step in decision.fallback if step not in own)
+
+
 def _may_be_whole(request: ChatRequest, decision: Decision) -> bool:
     """Whether nobody needs to hear anything before the end: no reader, no limit on the first token, no race for it."""
-    return not request.stream and decision.timeouts.first_token_s is None and decision.mode != "race"
+    timeouts = decision.timeouts
+    judged = timeouts.first_token_s is not None or timeouts.soft_s is not None or decision.mode == "race"
+    return not request.stream and not judged
 
 
 async def _off_loop(messages: tuple[Message, ...], work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:

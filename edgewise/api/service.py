@@ -20,7 +20,8 @@ from edgewise.observability.observer import Observer
 from edgewise.observability.trail import Trail
 from edgewise.routing.plan import Plan
 from edgewise.routing.runner import INTERRUPTED, Job, Outcome, Runner
-from edgewise.streams.entries import CancelEntry, TokensEntry, decode_entry, encode_entry
+from edgewise.routing.terms import bounded, fallback_step
+from edgewise.streams.entries import CancelEntry, TierEntry, TokensEntry, decode_entry, encode_entry
 from edgewise.streams.log import Claim, Head, Record, StreamLog
 from edgewise.streams.tailer import Feed, TailerHub
 from edgewise.wire.errors import (
@@ -104,7 +105,14 @@ class AnswerService:
     ) -> None:
         sid, family = snapshot.header.sid, self.host.family(state.model)
         tiers = self.host.tiers(snapshot.caller, model=family.name, device=snapshot.device)
-        plan = Plan(mode=snapshot.mode, kinds=snapshot.kinds, tiers=tiers, limits=snapshot.limits, whole=whole)
+        plan = Plan(
+            mode=snapshot.mode,
+            kinds=snapshot.kinds,
+            tiers=tiers,
+            limits=snapshot.limits,
+            whole=whole,
+            terms=snapshot.terms,
+        )
         encode = family.tokenizer.encode if family.tokenizer else None
         feed = self.hub.feed(sid, claim.next_seq)
         job = Job(sid, claim, plan, state, arrived_at, encode, resumed=resumed, on_stored=feed.take, trail=trail)
@@ -148,6 +156,8 @@ class AnswerService:
                 entry = decode_entry(record.payload)
                 if isinstance(entry, TokensEntry):
                     state = state.advanced(entry.ids, entry.text)
+                elif isinstance(entry, TierEntry) and not (state.output_ids or state.output_text):
+                    state = bounded(state, fallback_step(snapshot.terms, entry.kind))
             trail = self.observer.resume(snapshot.header.trace, snapshot.header.created)
             self._start(snapshot, claim, state, self._clock(), trail, resumed=True)
         except (BadRequestError, ForbiddenError, msgspec.MsgspecError) as error:

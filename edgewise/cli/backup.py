@@ -85,16 +85,16 @@ async def _back_up(config: ControlConfig, log_url: str, out: Path, on_progress: 
     from control_plane.streams.valkey_log import ValkeyStreamLog, connect
 
     _require_database(config)
-    keys_file = config.data_dir / KEYS_FILE
+    keys_file, signing_key = config.data_dir / KEYS_FILE, config.policy_key_file
     database = Database(config.sql_url)
     try:
         if not log_url:
-            return await back_up(database, None, keys_file, out, on_progress=on_progress)
+            return await back_up(database, None, keys_file, out, signing_key=signing_key, on_progress=on_progress)
         client = connect(log_url)
         log = ValkeyStreamLog(client)
         try:
             content = LogContent(log, stream_ids(client))
-            return await back_up(database, content, keys_file, out, on_progress=on_progress)
+            return await back_up(database, content, keys_file, out, signing_key=signing_key, on_progress=on_progress)
         finally:
             await log.aclose()
             await client.aclose()
@@ -104,19 +104,21 @@ async def _back_up(config: ControlConfig, log_url: str, out: Path, on_progress: 
 
 async def _restore(config: ControlConfig, path: Path, force: bool, on_progress: Progress) -> dict[str, Any]:
     from control_plane.backup.archive import Archive
-    from control_plane.backup.keys import put_keys, read_keys
+    from control_plane.backup.keys import put_keys, put_signer, read_keys, read_signer
     from control_plane.backup.restore import restore_tables
     from control_plane.database import Database
 
     _require_no_gateway(config.data_dir)
     archive = Archive.open(path, on_progress)
     keys = read_keys(archive, config.data_dir, force=force)
+    signer = read_signer(archive, config.policy_key_file, force=force)
     database = Database(config.sql_url)
     try:
         restored = await restore_tables(database, archive, force=force, on_progress=on_progress)
     finally:
         await database.close()
     put_keys(keys, config.data_dir)
+    put_signer(signer, config.policy_key_file)
     resumable = await _put_back(config, restored.open_streams)
     return {"archive": str(path), "rows": restored.rows, "sealed": restored.sealed, "open": resumable}
 

@@ -50,7 +50,9 @@ def list_decisions(
     if as_json:
         print_json(items)
         return
-    print_table(("stream", "at", "mode", "rule", "tier", "state", "first token", "tenant"), map(_row, items))
+    columns = ("stream", "at", "mode", "rule", "tier", "state", "first token", "tenant", "terms")
+    said = any(item.get("terms") for item in items)  # most policies ask nothing beside the mode
+    print_table(columns if said else columns[:-1], (_row(item) if said else _row(item)[:-1] for item in items))
 
 
 def _row(item: dict[str, Any]) -> tuple[str, ...]:
@@ -64,7 +66,19 @@ def _row(item: dict[str, Any]) -> tuple[str, ...]:
         item["error_code"] or item["status"],
         "" if first is None else f"{first * 1000:.0f} ms",
         item["tenant"],
+        tell_terms(item.get("terms")),
     )
+
+
+def tell_terms(terms: dict[str, Any] | None) -> str:
+    """What a decision asked beside its mode, in one line; empty for nothing, and where it was not recorded."""
+    return ", ".join(f"{name} {_told(value)}" for name, value in (terms or {}).items())
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"({', '.join(f'{name} {_told(each)}' for name, each in value.items() if each not in (None, ''))})"
+    return " ".join(map(_told, value)) if isinstance(value, list) else str(value)
 
 
 @app.command("summary")

@@ -31,7 +31,7 @@ def list_nodes(
         print_json(found)
         return
     rows = [*map(_row, found["items"]), *map(_away_row, found.get("away", []))]
-    print_table(("node", "kind", "state", "models", "running", "tenant", "labels", "gateway"), rows)
+    print_table(("node", "kind", "state", "models", "running", "policy", "tenant", "labels", "gateway"), rows)
 
 
 def _row(node: dict[str, Any]) -> tuple[str, ...]:
@@ -39,7 +39,16 @@ def _row(node: dict[str, Any]) -> tuple[str, ...]:
     models = ", ".join(m["name"] + (" (other version wanted)" if m["name"] in wanted else "") for m in node["models"])
     state = "drained" if node.get("wish", {}).get("drained") else "in use"
     running = f"{load['running']}/{load['slots']}"
-    return node["node_id"], node["kind"], state, models, running, node["tenant"], _labels(node["labels"]), _here(node)
+    who, labels = (node["node_id"], node["kind"], state, models, running), _labels(node["labels"])
+    return *who, _policy(node.get("policy")), node["tenant"], labels, _here(node)
+
+
+def _policy(held: dict[str, Any] | None) -> str:
+    """Which policy a device decides by, or why it does not take the one that it should."""
+    if held is None:
+        return ""
+    version = f"version {held['policy_version']}" if held.get("policy_version") else held["digest"][:12]
+    return version if held["applied"] else f"{version} refused: {held.get('refusal') or held['error']}"
 
 
 def _here(node: dict[str, Any]) -> str:
@@ -49,7 +58,7 @@ def _here(node: dict[str, Any]) -> str:
 def _away_row(node: dict[str, Any]) -> tuple[str, ...]:
     wish = node["wish"]
     state = "away, drained" if wish["drained"] else "away"
-    return node["node_id"], "", state, "", "", "", _labels(wish["labels"]), ""
+    return node["node_id"], "", state, "", "", "", "", _labels(wish["labels"]), ""
 
 
 def _labels(labels: dict[str, str]) -> str:

@@ -8,7 +8,10 @@ from edgewise.cli import (
     policy_diff,
     policy_explain,
     policy_fmt,
+    policy_interchange,
+    policy_key,
     policy_lint,
+    policy_rollout,
     policy_tests,
     policy_trial,
     policy_versions,
@@ -25,10 +28,15 @@ app.command("test", rich_help_panel=_HERE)(policy_tests.run_tests)
 app.command("fmt", rich_help_panel=_HERE)(policy_fmt.fmt)
 app.command("diff", rich_help_panel=_HERE)(policy_diff.diff)
 app.command("explain", rich_help_panel=_HERE)(policy_explain.explain)
+app.command("import", rich_help_panel=_HERE)(policy_interchange.import_policy)
+app.command("export", rich_help_panel=_HERE)(policy_interchange.export_policy)
+app.command("key", rich_help_panel=_THERE)(policy_key.policy_key)
 app.command("list", rich_help_panel=_THERE)(policy_versions.list_policies)
 app.command("show", rich_help_panel=_THERE)(policy_versions.show_policy)
 app.command("try", rich_help_panel=_THERE)(policy_trial.try_policy)
 app.command("replay", rich_help_panel=_THERE)(policy_trial.replay)
+app.command("save", rich_help_panel=_THERE)(policy_versions.save_policy)
 app.command("apply", rich_help_panel=_THERE)(policy_versions.apply_policy)
 app.command("activate", rich_help_panel=_THERE)(policy_versions.activate)
 app.command("rollback", rich_help_panel=_THERE)(policy_versions.roll_back)
+app.add_typer(policy_rollout.app, rich_help_panel=_THERE)

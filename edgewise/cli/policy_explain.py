@@ -9,6 +9,7 @@ from urllib.parse import quote
 import typer
 
 from edgewise.cli.connection import DATA_DIR, AsJson, DataDir, Key, Url, call, operator
+from edgewise.cli.decisions import tell_terms
 from edgewise.cli.policy_facts import FactOptions, parse_facts, tell_facts
 from edgewise.cli.policy_files import load_policy, read_policy
 from edgewise.cli.policy_versions import BASE
@@ -63,6 +64,8 @@ def _print_decision(found: dict[str, Any]) -> None:
     typer.echo(f"mode {found['mode']} by rule {found['rule']}: {found['reason']}")
     tier = found["last_tier"] or found["tier"] or "none"
     typer.echo(f"tier {tier}, {found['status']}, policy {found['policy_digest'][:12]}")
+    if asked := tell_terms(found.get("terms")):
+        typer.echo(f"asked for {asked}")
     print_table(("fact", "value"), ((name, str(value)) for name, value in sorted(found["facts"].items())))
 
 

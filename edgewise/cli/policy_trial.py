@@ -65,7 +65,8 @@ def replay(
         print_json(found)
         return
     typer.echo(f"{found['decisions']} decisions: {found['unchanged']} in the same mode", nl=False)
-    typer.echo(f" ({found['other_rule']} by another rule), {found['errors']} by onError")
+    others = f"{found['other_rule']} by another rule, {found.get('other_terms', 0)} with other terms"
+    typer.echo(f" ({others}), {found['errors']} by onError")
     rows = ((c["recorded"], c["replayed"], str(c["count"]), ", ".join(c["examples"])) for c in found["changes"])
     print_table(("was", "would be", "decisions", "for example"), rows)
     _print_rules(found.get("rule_changes", []))

@@ -1,4 +1,4 @@
-"""`edgewise policy list | show | apply | activate | rollback`: the versions that a control plane keeps (operator)."""
+"""`edgewise policy list | show | save | apply | activate | rollback`: versions that a control plane keeps."""
 
 from __future__ import annotations
 
@@ -44,6 +44,23 @@ def show_policy(
         return
     text: str = found["text"]
     typer.echo(text, nl=not text.endswith("\n"))
+
+
+def save_policy(
+    file: PolicyFile,
+    note: Annotated[str, typer.Option(help="Why, for those who come after.")] = "",
+    url: Url = None,
+    key: Key = None,
+    data_dir: DataDir = DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Save a document as the next version, not in force yet: to be activated, or to be rolled out by stages."""
+    with operator(url, key, data_dir) as client:
+        saved = call(client, "POST", BASE, json={"text": read_policy(file), "note": note})
+    if as_json:
+        print_json(saved)
+        return
+    typer.echo(f"policy {saved['name']}@{saved['version']} ({saved['digest'][:12]}) is saved, and not in force yet")
 
 
 def apply_policy(

@@ -42,6 +42,8 @@ class AnswerHeader(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     trace: str = ""
     """The W3C traceparent of the answer's root span; clients are shown its trace id."""
+    tokens_per_s: float | None = None
+    """The pace at which the answer is shown, at most; None is as fast as it comes."""
 
     @property
     def trace_id(self) -> str:
@@ -180,6 +182,7 @@ class CompletionBuilder:
         self._model = header.model
         self._tier = ""
         self._end: EndEntry | CancelEntry | None = None
+        self._warnings: list[dict[str, str]] = []
         self.error: ErrorInfo | None = None
 
     def add(self, record: Record) -> None:
@@ -195,6 +198,8 @@ class CompletionBuilder:
                 self._text.append(entry.text)
             case CancelEntry():
                 self._end = entry
+            case WarnEntry():
+                self._warnings.append({"code": entry.code, "message": entry.message})
             case _:
                 pass
 
@@ -229,6 +234,7 @@ class CompletionBuilder:
                     "first_token_ms": round(end.timings.first_token_s * 1000, 1),
                     "total_ms": round(end.timings.total_s * 1000, 1),
                     "waste_tokens": end.timings.waste_tokens,
+                    **({"warnings": self._warnings} if self._warnings else {}),
                 },
             }
         )

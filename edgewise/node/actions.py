@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from edgewise.generation.state import GenerationState
 from edgewise.wire.errors import ErrorInfo
-from edgewise.wire.frames import Command, Frame, LoadReport, ModelOffer, NodeKind, Scalar, Welcome
+from edgewise.wire.frames import Command, Frame, LoadReport, ModelOffer, NodeKind, PolicyOffer, Scalar, Welcome
 
 
 @dataclass(frozen=True, slots=True)
 class NodeIdentity:
-    """Who the node says it is in Hello. `policy_digest` of the policy that it decides by now, if any."""
+    """Who the node says it is in Hello. `policy_digest` of the bundle that it decides by now, if any."""
 
     node_id: str
     key: str = field(repr=False)
@@ -75,10 +75,10 @@ class TelemetryStored:
 
 @dataclass(frozen=True, slots=True)
 class ApplyPolicy:
-    """Check and use this policy, then tell `on_policy_result`."""
+    """Check and use this bundle, then tell `on_policy_result`. `key`: the public key that Welcome named."""
 
-    digest: str
-    text: str
+    offer: PolicyOffer
+    key: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from edgewise.wire.errors import (
     RemoteError,
     SessionError,
 )
-from edgewise.wire.frames import Frame, LoadReport, ModelOffer, NodeKind, Scalar
+from edgewise.wire.frames import POLICY_BUNDLE, Frame, LoadReport, ModelOffer, NodeKind, Scalar
 from edgewise.wire.limits import FRAME_MAX_BYTES
 from edgewise.wire.manifest import Manifest
 
@@ -97,7 +97,7 @@ class NodeLink:
         self._config = config
         self._tier = tier
         self._telemetry = telemetry
-        self._able = ("telemetry", *(["policy"] if on_policy else []), *(["commands"] if on_command else []))
+        self._able = ("telemetry", *([POLICY_BUNDLE] if on_policy else []), *(["commands"] if on_command else []))
         self._clock = clock
         self._device = device
         self._session = NodeSession(
@@ -254,8 +254,8 @@ class NodeLink:
                 self._perform(self._session.on_telemetry(self._telemetry.pending(after_seq, limit)))
             case do.TelemetryStored(seq):
                 self._telemetry.ack(seq)
-            case do.ApplyPolicy(digest, text):
-                self._work.apply_policy(digest, text)
+            case do.ApplyPolicy(offer, key):
+                self._work.apply_policy(offer, key)
             case do.RunCommand(command):
                 self._work.run_command(command)
             case do.Joined(welcome):

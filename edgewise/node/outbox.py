@@ -39,12 +39,17 @@ class Outbox:
 
     def push(self, frame: Frame) -> None:
         """Queue an urgent frame; after `close` it is dropped. Raises FrameTooLargeError."""
+        if not self._closed:
+            self.push_encoded(encode_frame(frame))
+
+    def push_encoded(self, message: bytes) -> None:
+        """The same for a frame that is encoded already."""
         if self._closed:
             return
         if len(self._urgent) >= self._urgent_max:
             self.broken.set()
             return
-        self._urgent.append(encode_frame(frame))
+        self._urgent.append(message)
         self._ready.set()
 
     async def put(self, frame: Frame) -> None:

@@ -40,6 +40,7 @@ from edgewise.wire.errors import (
     FrameMalformedError,
     ModelDigestError,
     NodeKeyError,
+    PolicyBundleError,
     ProtocolTooOldError,
     SessionError,
     SupersededError,
@@ -104,6 +105,7 @@ class NodeSession:
         self._opened_at = self._heard_at = self._beat_at = 0.0
         self._beat_seq = self._dial = 0
         self._heartbeat_s = self._lost_after_s = 0.0
+        self._policy_key = ""
         self._error: ErrorInfo | None = None
         self._slot_s: float | None = None
 
@@ -216,13 +218,20 @@ class NodeSession:
         ack = self._commands.report(key, result)
         return [Send(ack)] if ack and self.phase == "live" else []
 
-    def on_policy_result(self, digest: str, error: EdgewiseError | None = None) -> list[Action]:
-        """An offered policy was taken, or refused with `error`."""
+    def on_policy_result(self, offer: frames.PolicyOffer, error: EdgewiseError | None = None) -> list[Action]:
+        """An offered bundle was taken, or refused with `error`."""
         if error is None:
-            self._identity = replace(self._identity, policy_digest=digest)
+            self._identity = replace(self._identity, policy_digest=offer.digest)
         if self.phase != "live":
             return []
-        status = frames.PolicyStatus(digest=digest, applied=error is None, error=error.info() if error else None)
+        status = frames.PolicyStatus(
+            digest=offer.digest,
+            applied=error is None,
+            version=offer.version,
+            policy_version=offer.policy_version,
+            refusal=error.refusal if isinstance(error, PolicyBundleError) else "",
+            error=error.info() if error else None,
+        )
         return [Send(status)]
 
     # Frames -------------------------------------------------------------------------------------------------------
@@ -264,6 +273,7 @@ class NodeSession:
         self.phase = "live"
         self.connection_epoch = frame.connection_epoch
         self._heartbeat_s, self._lost_after_s = frame.heartbeat_s, frame.lost_after_s
+        self._policy_key = frame.policy_key
         self._backoff.welcomed(now)
         return [Joined(frame), *self._stored(frame.telemetry_acked), *self._beat(now)]
 
@@ -281,9 +291,9 @@ class NodeSession:
                 return self._on_telemetry_ack(frame)
             case frames.Command():
                 return self._on_command(frame)
-            case frames.PolicyOffer(digest=digest, text=text):
+            case frames.PolicyOffer(digest=digest):
                 known = digest == self._identity.policy_digest
-                return self.on_policy_result(digest) if known else [ApplyPolicy(digest, text)]
+                return self.on_policy_result(frame) if known else [ApplyPolicy(frame, self._policy_key)]
             case _:
                 return self.on_fault(_unexpected(frame, "no second greeting"))
 

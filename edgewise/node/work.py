@@ -21,10 +21,10 @@ from edgewise.observability.observer import Observer
 from edgewise.observability.spans import Served
 from edgewise.routing.tier import Chunk, Tier
 from edgewise.wire.errors import EdgewiseError, SessionError, TierError, UnsupportedParameterError
-from edgewise.wire.frames import Command, Frame
+from edgewise.wire.frames import Command, Frame, PolicyOffer
 
-PolicyHandler = Callable[[str, str], Awaitable[None]]
-"""Takes (digest, text); raises an EdgewiseError such as PolicyInvalidError to refuse."""
+PolicyHandler = Callable[[PolicyOffer, str], Awaitable[None]]
+"""Takes an offered bundle, and the public key that the gateway named; raises PolicyBundleError to refuse it."""
 CommandHandler = Callable[[Command], Awaitable[dict[str, Any]]]
 """Runs a command and returns its detail; raises an EdgewiseError when it failed."""
 
@@ -68,9 +68,9 @@ class NodeWork:
             task.cancel()
         self._spawn(self._cancel(attempt))
 
-    def apply_policy(self, digest: str, text: str) -> None:
-        """Hand a policy to the node and report what became of it."""
-        self._spawn(self._apply(digest, text))
+    def apply_policy(self, offer: PolicyOffer, key: str) -> None:
+        """Hand a policy bundle to the node and report what became of it."""
+        self._spawn(self._apply(offer, key))
 
     def run_command(self, command: Command) -> None:
         """Run a command within its deadline and report."""
@@ -130,21 +130,21 @@ class NodeWork:
         with suppress(EdgewiseError):
             await self._tier.cancel(attempt)
 
-    async def _apply(self, digest: str, text: str) -> None:
+    async def _apply(self, offer: PolicyOffer, key: str) -> None:
         error: EdgewiseError | None = None
         try:
-            await self._take_policy(digest, text)
+            await self._take_policy(offer, key)
         except EdgewiseError as fault:
             error = fault
         except Exception:
-            log.exception("policy %s broke", digest)
-            error = EdgewiseError("The node could not take the policy", remedy="see the node's log")
-        self._perform(self._session.on_policy_result(digest, error))
+            log.exception("policy bundle %s broke", offer.digest)
+            error = EdgewiseError("The node could not take the policy bundle", remedy="see the node's log")
+        self._perform(self._session.on_policy_result(offer, error))
 
-    async def _take_policy(self, digest: str, text: str) -> None:
+    async def _take_policy(self, offer: PolicyOffer, key: str) -> None:
         if self._on_policy is None:
             raise UnsupportedParameterError("This node takes no policies", where=self._tier.name)
-        await self._on_policy(digest, text)
+        await self._on_policy(offer, key)
 
     async def _run(self, command: Command) -> None:
         key = command.idempotency_key

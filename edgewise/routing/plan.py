@@ -7,7 +7,11 @@ from collections.abc import Callable
 import msgspec
 
 from edgewise.generation.state import GenerationState
+from edgewise.routing.terms import fallback_step, serves
 from edgewise.routing.tier import Tier, TierKind
+from edgewise.wire.errors import EdgewiseError, NoTierError
+from policies import StepTerms, Terms
+from policies.terms import NO_TERMS
 
 TierSource = Callable[[TierKind], list[Tier]]
 WHOLE_TOKENS_PER_S = 5.0
@@ -15,12 +19,16 @@ WHOLE_TOKENS_PER_S = 5.0
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Seconds. `first_token_s` of None waits as long as `stall_s`; `total_s` of None is no limit."""
+    """Seconds. `first_token_s` of None waits as long as `stall_s`; `total_s` of None is no limit.
+
+    `head_start_s`: how long one kind of tier is alone before the next one starts beside it; None: until it has failed.
+    """
 
     first_token_s: float | None = None
     stall_s: float = 30.0
     soft_s: float = 10.0
     total_s: float | None = None
+    head_start_s: float | None = None
 
     def first_s(self, whole_tokens: int = 0) -> float:
         """How long to wait for the first chunk: of an answer in one piece, as long as so many tokens may take, too."""
@@ -32,7 +40,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     `kinds` lists the tier kinds that may speak at all, best first: the order of fall-back and continuation. `tiers`
     is asked anew each time, so that a worker that came or went since the decision is seen. `whole`: nobody reads before
-    the end, so a tier that can may give its answer in one piece.
+    the end, so a tier that can may give its answer in one piece. `terms`: what the decision asks beside its mode; of
+    fallbacks only those that are not among the mode's own tiers.
     """
 
     mode: str
@@ -40,6 +49,11 @@ class Plan(msgspec.Struct, frozen=True):
     tiers: TierSource
     limits: Limits = Limits()
     whole: bool = False
+    terms: Terms = NO_TERMS
+
+    def only(self, kind: TierKind) -> Plan:
+        """The same plan with this kind of tier alone."""
+        return msgspec.structs.replace(self, kinds=(kind,))
 
     def without(self, names: frozenset[str]) -> Plan:
         """The same plan with some tiers out of sight."""
@@ -49,8 +63,34 @@ class Plan(msgspec.Struct, frozen=True):
 
     def candidates(self, state: GenerationState, tried: frozenset[str] = frozenset()) -> list[Tier]:
         """Tiers that can take `state` as it is, in order of preference, without those in `tried`."""
-        found = [tier for kind in self.kinds for tier in self.tiers(kind)]
+        found = [tier for kind in self.kinds for tier in self._serving(kind)]
         return [tier for tier in found if tier.name not in tried and can_serve(tier, state)]
+
+    def passed_over(self, kinds: tuple[TierKind, ...]) -> list[EdgewiseError]:
+        """An error for each of these kinds that has tiers, but none with the model that the policy asks for."""
+        wanted = [kind for kind in kinds if self._model(kind)]
+        over = [kind for kind in wanted if self.tiers(kind) and not self._serving(kind)]
+        return [_other_model(kind, self._model(kind)) for kind in over]
+
+    def fallback(self, kind: str) -> StepTerms | None:
+        """What the policy asks of this kind of tier as a fallback; None where it asks nothing."""
+        return fallback_step(self.terms, kind)
+
+    def _serving(self, kind: TierKind) -> list[Tier]:
+        wanted = self._model(kind)
+        return [tier for tier in self.tiers(kind) if serves(tier.capabilities, wanted)]
+
+    def _model(self, kind: TierKind) -> str:
+        return self.terms.edge_model if kind == "edge" else self.terms.cloud_model
+
+
+def _other_model(kind: TierKind, wanted: str) -> NoTierError:
+    return NoTierError(
+        f"No {kind} tier has the model {wanted!r}, which the policy asks for",
+        where=f"models.{kind} of the decision",
+        expected="a tier whose model has that name, or a version within that range at the end of its name",
+        remedy="load the model, or change the policy",
+    )
 
 
 def can_serve(tier: Tier, state: GenerationState) -> bool:

@@ -24,6 +24,7 @@ from edgewise.routing.modes.base import Opening, nobody_left
 from edgewise.routing.plan import Plan
 from edgewise.routing.seams import Seams
 from edgewise.routing.silence import SilenceWatch
+from edgewise.routing.terms import bounded
 from edgewise.routing.tier import Chunk, Finish, Tier, Usage
 from edgewise.streams.entries import EndEntry, ErrorEntry, TierEntry, Timings, WarnEntry
 from edgewise.streams.log import Claim, StreamLog
@@ -36,6 +37,7 @@ from edgewise.wire.errors import (
     TierError,
     TierTimeoutError,
 )
+from policies import StepTerms
 
 logger = logging.getLogger(__name__)
 FRUITLESS_MAX = 5
@@ -284,18 +286,27 @@ class _Answering:
     def _start(self, tier: Tier) -> Attempt:
         attempt = self._attempt_id()
         leg = self._trail.leg(attempt, tier.name, tier.kind)
-        return Attempt(tier, self._state, attempt, leg, whole=self._plan.whole)
+        return Attempt(tier, bounded(self._state, self._step(tier)), attempt, leg, whole=self._plan.whole)
+
+    def _step(self, tier: Tier) -> StepTerms | None:
+        """What the policy asks of a fallback that begins the answer; who goes on with one that has begun is none."""
+        begun = self._state.output_ids or self._state.output_text
+        return None if begun else self._plan.fallback(tier.kind)
 
     async def _speak(self, opening: Opening, why: str) -> Finish | None:
         """Pump one tier until it finishes (returns why) or dies (returns None, state advanced as far as it got)."""
         attempt = opening.attempt
+        step = self._step(attempt.tier)
+        self._state = bounded(self._state, step)
         self._waste += opening.waste_tokens
         self.outcome.failures += opening.failures
         self.outcome.tiers.append(attempt.tier.name)
         if (watch := self._trail.watch) is not None:
             watch.moved(attempt.tier.load().rtt_ms)
         try:
-            self._writer.hold(_tier_entry(attempt.tier, self._state, opening, why))
+            self._writer.hold(_tier_entry(attempt.tier, self._state, why if step is None else "fallback", opening))
+            if step is not None and step.reason:
+                self._writer.hold(WarnEntry("fallback", step.reason))
             chunk = opening.first
             while True:
                 await self._write(chunk)
@@ -350,7 +361,7 @@ async def _to_its_end(work: Coroutine[Any, Any, str]) -> str:
     return task.result()
 
 
-def _tier_entry(tier: Tier, state: GenerationState, opening: Opening, why: str) -> TierEntry:
+def _tier_entry(tier: Tier, state: GenerationState, why: str, opening: Opening) -> TierEntry:
     capabilities = tier.capabilities
     model = capabilities.models[0] if capabilities.models else state.model
     reason = "fallback" if why == "chosen" and opening.failures else why

@@ -51,6 +51,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an attempt may start with output ids (continue another tier's answer)."""
     whole: bool = False
     """Whether it is a WholeTier."""
+    chooses: bool = False
+    """Whether it stands for tiers of its own and chooses among them, by a policy that judges their models itself."""
 
 
 class Load(msgspec.Struct, frozen=True):

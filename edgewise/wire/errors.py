@@ -340,6 +340,16 @@ class SupersededError(SessionError):
     number, code = 1506, "superseded"
 
 
+class PolicyBundleError(SessionError):
+    """A node does not take a policy bundle. `refusal` names the rule that it broke, in the words of policies.bundle."""
+
+    number, code = 1507, "policy_bundle_refused"
+
+    def __init__(self, message: str, *, refusal: str, where: str = "", expected: str = "", remedy: str = "") -> None:
+        super().__init__(message, where=where, expected=expected, remedy=remedy)
+        self.refusal = refusal
+
+
 # 16xx: this machine -----------------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,10 @@ NodeId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_leng
 TokenIds = tuple[Annotated[int, Meta(ge=0, lt=2**32)], ...]
 
 
+POLICY_BUNDLE = "policy_bundle"
+"""The capability of a node that decides by signed bundles."""
+
+
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="t"):
     """Base of all frames."""
 
@@ -174,10 +178,16 @@ class CommandAck(Frame, frozen=True, kw_only=True, tag="command_ack"):
 
 
 class PolicyStatus(Frame, frozen=True, kw_only=True, tag="policy_status"):
-    """Whether the node now decides by the offered policy; `error` says why not."""
+    """Whether the node now decides by the offered bundle, named as in the offer.
+
+    Where not, `refusal` is the rule that the bundle broke (`policies.bundle.Refusal`) and `error` says it in words.
+    """
 
     digest: Label
     applied: bool
+    version: Count = 0
+    policy_version: Count = 0
+    refusal: Label = ""
     error: ErrorInfo | None = None
 
 
@@ -187,7 +197,9 @@ class PolicyStatus(Frame, frozen=True, kw_only=True, tag="policy_status"):
 class Welcome(Frame, frozen=True, kw_only=True, tag="welcome"):
     """The gateway's first frame when it takes the node in. `server_time_s` is Unix time.
 
-    `wanted_models` names models of the hello of which operators want another version (name → version id): a warning.
+    `policy_digest` names the bundle that the node should decide by, `policy_key` the public key that signs bundles: a
+    node that has none yet may trust it. `wanted_models` names models of the hello of which operators want another
+    version (name → version id): a warning.
     """
 
     protocol: Count
@@ -196,6 +208,7 @@ class Welcome(Frame, frozen=True, kw_only=True, tag="welcome"):
     lost_after_s: Annotated[float, Meta(gt=0, le=86_400.0)]
     server_time_s: float = 0.0
     policy_digest: Label = ""
+    policy_key: Label = ""
     telemetry_acked: Count = 0
     wanted_models: Annotated[dict[Name, Label], Meta(max_length=16)] = {}
 
@@ -249,10 +262,16 @@ class Command(Frame, frozen=True, kw_only=True, tag="command"):
 
 
 class PolicyOffer(Frame, frozen=True, kw_only=True, tag="policy_offer"):
-    """A policy document (YAML text) and its digest; the node answers with PolicyStatus."""
+    """A signed policy bundle (`policies.bundle`); the node checks it as a stranger's and answers with PolicyStatus.
+
+    `digest` and `version` are the bundle's own, repeated so that a node can tell without reading it; `policy_version`
+    is the number of the policy at the control plane, for people. Only nodes with the capability POLICY_BUNDLE get any.
+    """
 
     digest: Label
-    text: str
+    version: Count
+    bundle: bytes
+    policy_version: Count = 0
 
 
 # Both ways --------------------------------------------------------------------------------------------------------

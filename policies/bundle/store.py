@@ -60,10 +60,14 @@ class LastKnownGood:
         """The bundle's decision; after its time, or without one, a safe decision that stays on the device."""
         if self.bundle is None:
             return _without_bundle(facts)
-        if self.bundle.holds_at(self._no_earlier(now_s)):
+        if not self.expired(now_s):
             return self.bundle.decide(facts)
         charter = self.bundle.charter
         return self.bundle.decide_safely(facts, f"version {charter.version} of {charter.name} has expired")
+
+    def expired(self, now_s: float) -> bool:
+        """Whether there is a bundle and its time is over, so that only safe decisions are made."""
+        return self.bundle is not None and not self.bundle.holds_at(self._no_earlier(now_s))
 
     def _no_earlier(self, now_s: float) -> float:
         """The time, which is not before the trusted bundle was made, whatever a clock that was set back says."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from control_plane.decisions.device import Reporter, device_event
 from control_plane.decisions.records import Decided, Finished
+from policies import Policy
+from policies.library import seed_text
 from tests.edge_agent.device import running_device
 from tests.edge_agent.tiny_model import write_tiny_model
 from tests.factories.admin import NOON
@@ -25,6 +27,7 @@ async def test_an_answer_of_a_device_becomes_a_decision_and_its_end(tmp_path: Pa
     assert (decided.mode, decided.rule) == (answer["mode"], answer["rule"])
     assert decided.policy_digest.startswith(answer["policy"])
     assert decided.facts["request.origin"] == "device" and decided.facts["device.battery_pct"] == 80.0
+    assert decided.terms == Policy.load(seed_text()).decide(decided.facts).asked()
     assert (finished.status, finished.tier) == ("done", answer["tier"])
     assert finished.completion_tokens == told["usage"]["completion_tokens"]
     assert "zebra" not in f"{decided}{finished}"

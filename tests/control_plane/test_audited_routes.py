@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ async def changes(client: httpx.AsyncClient, manifest: dict[str, Any], version_i
         await client.post("/admin/v1/policies", json={"text": text, "activate": True}),
         await client.post("/admin/v1/policies/1/activate"),
         await client.post("/admin/v1/policies/rollback"),
+        *await rollout_changes(client, text),
         await client.post("/admin/v1/models", json=renamed),
         await client.post(f"/admin/v1/models/{version_id}/activate"),
         await client.post(f"/admin/v1/models/{version_id}/activate", json={"required": True}),
@@ -65,10 +67,27 @@ async def changes(client: httpx.AsyncClient, manifest: dict[str, Any], version_i
     ]
 
 
+async def rollout_changes(client: httpx.AsyncClient, text: str) -> list[httpx.Response]:
+    """One good call of every changing route of policy rollouts."""
+    saved = await client.post("/admin/v1/policies", json={"text": text.replace("name: seed", "name: seed-2", 1)})
+    stages = "[{mode: shadow, for: 1h}, {mode: enforce, percent: 100}]"
+    plan = (
+        "{apiVersion: edgewise/v1, kind: PolicyRollout, metadata: {name: r}, spec: "
+        f"{{policy: seed-2@{saved.json()['version']}, stages: {stages}, approvals: {{count: 1, selfApprove: true}}}}}}"
+    )
+    made = await client.post("/admin/v1/policy-rollouts", json={"text": plan})
+    place = f"/admin/v1/policy-rollouts/{made.json()['id']}"
+    answers = [saved, made, await client.post(f"{place}/approve")]
+    while (await client.get(place)).json()["position"] != "running":
+        await asyncio.sleep(0.05)
+    return answers + [await client.post(f"{place}/{word}") for word in ("hold", "resume", "roll-back")]
+
+
 ACTIONS = {
     "key.create", "key.rotate", "key.revoke", "policy.create", "policy.activate", "policy.rollback", "model.register",
     "model.activate", "model.rollback", "model.deactivate", "node.labels", "node.drain", "node.undrain", "node.forget",
-    "stream.cancel", "stream.read_text",
+    "stream.cancel", "stream.read_text", "policy_rollout.create", "policy_rollout.approve", "policy_rollout.hold",
+    "policy_rollout.resume", "policy_rollout.rollback",
 }  # fmt: skip
 
 

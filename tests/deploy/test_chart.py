@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from control_plane.accounts.first_keys import read_first_keys
+from control_plane.policy_bundles.signing_key import read_signing_key
 from tests.deploy.reading import (
     DEPLOY,
     ROOT,
@@ -164,13 +165,15 @@ def test_the_first_keys_that_it_makes_are_taken_by_a_control_plane(render: Rende
     keys = read_first_keys(tmp_path)
     assert keys is not None
     assert keys.node == secret["node"]
+    (tmp_path / "policy-signing.key").write_text(secret["policy-signing.key"])
+    assert read_signing_key(tmp_path / "policy-signing.key") is not None
     assert keys.base_url == render("least")["ConfigMap/try-edgewise"]["data"]["EDGEWISE_PUBLIC_BASE_URL"]
 
 
 def test_secrets_stand_in_secrets_alone(render: Render) -> None:
     for name, each in render("most").items():
         text = yaml.safe_dump(each)
-        assert name.startswith("Secret/") or not re.search(r"ek_[A-Za-z0-9]{43}|u:p@host", text), name
+        assert name.startswith("Secret/") or not re.search(r"ek_[A-Za-z0-9]{43}|ed25519-private|u:p@host", text), name
 
 
 def test_the_ingress_keeps_long_answers_and_asks_for_tls(render: Render) -> None:

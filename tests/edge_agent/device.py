@@ -72,7 +72,7 @@ class Device:
             edge=driver,
             cloud=self.cloud,
             families={FAMILY_MODEL: Family(FAMILY_MODEL, tokenizer, manifest_context)},
-            policy=lambda: self.policies.policy,
+            decide=self.policies.decide,
             link=lambda: self.link,
             device_facts=self.source.read,
             record=self.telemetry.append,

@@ -17,7 +17,7 @@ from edge_agent.config import AgentConfig
 from edgewise.api.server import bind, serving
 from edgewise.generation.state import GenerationState, Message
 from edgewise.wire.errors import ConfigError, DataDirError, ModelMissingError, PortInUseError
-from policies import Policy
+from tests.factories.bundles import KEY, offered
 
 ALWAYS_EDGE = (
     "apiVersion: edgewise/v1\nkind: RoutingPolicy\nmetadata: {name: always-edge}\nspec:\n  rules: []\n"
@@ -64,14 +64,14 @@ async def test_it_serves_while_its_control_plane_cannot_be_reached(config: Agent
 
 
 async def test_telemetry_and_policy_outlive_a_restart(config: AgentConfig) -> None:
-    digest = Policy.load(ALWAYS_EDGE).digest
+    offer = offered(ALWAYS_EDGE)
     async with EdgeAgent.running(config) as agent:
-        await agent.policies.take(digest, ALWAYS_EDGE)
+        await agent.policies.take(offer, KEY)
         stream = agent.telemetry.stream
         batch = agent.telemetry.pending(0, 10)
         assert batch is not None and batch.records[0].kind == "device"
     async with EdgeAgent.running(config) as again:
-        assert (again.policies.digest, again.telemetry.stream) == (digest, stream)
+        assert (again.policies.digest, again.telemetry.stream) == (offer.digest, stream)
         batch = again.telemetry.pending(0, 10)
         assert batch is not None and len(batch.records) == 2
 
@@ -95,7 +95,7 @@ async def test_a_throttled_device_is_never_faster_than_allowed(config: AgentConf
 async def test_the_cloud_tier_streams_from_a_real_server_and_cancels_there(config: AgentConfig) -> None:
     slow = AgentConfig(**{**vars(config), "throttle_tokens_per_s": 100.0})
     async with served(slow) as (agent, client):
-        await agent.policies.take(Policy.load(ALWAYS_EDGE).digest, ALWAYS_EDGE)
+        await agent.policies.take(offered(ALWAYS_EDGE), KEY)
         cloud = CloudTier(str(client.base_url), "app", client)
         state = GenerationState(
             prompt_ids=(), messages=(Message("user", "hi"),), model="edgewise", max_tokens=6, seed=1

@@ -12,8 +12,9 @@ import pytest
 
 from edge_agent.host import Link
 from edgewise.dialects.sse import SseParser
-from policies import Policy
+from policies.library import seed_text
 from tests.edge_agent.device import Device, running_device
+from tests.factories.bundles import KEY, offered
 
 HARD = "Tell me a story about a dragon and a castle, with three chapters. " * 3
 _LOW_BATTERY = "lowBatteryPct: {type: double, default: 90.0"
@@ -58,9 +59,9 @@ async def test_a_low_battery_prefers_the_cloud_and_charging_lifts_it(device: Dev
 
 
 async def test_a_policy_edited_while_it_runs_decides_the_next_request(device: Device) -> None:
-    text = device.policies.policy.source.replace("lowBatteryPct: {type: double, default: 20.0", _LOW_BATTERY)
+    text = seed_text().replace("lowBatteryPct: {type: double, default: 20.0", _LOW_BATTERY)
     text = text[: text.index("  tests:")] + "  tests: []\n"
-    await device.policies.take(Policy.load(text).digest, text)
+    await device.policies.take(offered(text), KEY)
     assert (await device.ask(HARD)).json()["edgewise"]["rule"] == "low-battery"
 
 
@@ -88,7 +89,7 @@ async def test_not_even_a_policy_that_says_cloud_lets_it_go(
         "  default: {mode: cloud, fallback: edge, reason: always the cloud}\n"
         "  onError: {mode: edge, reason: error}\n"
     )
-    await device.policies.take(Policy.load(text).digest, text)
+    await device.policies.take(offered(text), KEY)
     answer = (await device.ask(prompt, **more)).json()
     assert answer["edgewise"]["tier"] == "edge:phone-1"
     assert device.cloud.seen == []
@@ -100,7 +101,9 @@ async def test_a_decision_record_tells_facts_and_reason_but_no_words_of_the_clie
     await device.runner.drain(1.0)
     decided, ended = device.records()
     assert decided.values["device.battery_pct"] == 80.0 and decided.values["request.origin"] == "device"
-    assert decided.values["mode"] and decided.values["rule"] and decided.values["policy"] == device.policies.digest
+    assert (
+        decided.values["mode"] and decided.values["rule"] and decided.values["policy"] == device.policies.policy_digest
+    )
     assert ended.values["stream"] == decided.values["stream"] and ended.values["completion_tokens"] == 8
     assert "leak" not in repr(device.records())
 

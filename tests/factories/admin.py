@@ -18,6 +18,7 @@ import control_plane.audit.endpoints
 import control_plane.decisions.endpoints
 import control_plane.model_versions.endpoints
 import control_plane.policy_admin.endpoints
+import control_plane.policy_rollouts.endpoints
 import control_plane.telemetry.endpoints
 from control_plane.accounts.first_keys import FirstKeys, ensure_first_keys, read_first_keys
 from control_plane.accounts.keyring import KeyRing
@@ -30,6 +31,7 @@ from control_plane.decisions.spill import SpillFile
 from control_plane.model_versions.active import ActiveModels
 from control_plane.model_versions.service import ModelCatalog
 from control_plane.policy_admin.service import PolicyStore
+from control_plane.policy_rollouts.service import PolicyRollouts, refuse_while_open
 from control_plane.telemetry.service import TelemetryIntake
 from edgewise.dialects.openai_errors import error_body
 from edgewise.wire.errors import BadRequestError, EdgewiseError
@@ -47,6 +49,7 @@ class Admin:
     audit: AuditTrail
     accounts: Accounts
     policies: PolicyStore
+    rollouts: PolicyRollouts
     recorder: DecisionRecorder
     catalog: ModelCatalog
     active: ActiveModels
@@ -72,14 +75,18 @@ async def running_admin(
         await ensure_first_keys(accounts, directory, "http://127.0.0.1:8080")
         keys = read_first_keys(directory)
         assert keys is not None
-        policies = PolicyStore(database, audit, now=now)
+        policies = PolicyStore(database, audit, now=now, may_change=refuse_while_open)
         await policies.load()
+        rollouts = PolicyRollouts(database, audit, policies, gateway="here", now=now)
+        await rollouts.load()
         recorder = DecisionRecorder(database, SpillFile(directory))
         catalog, active = ModelCatalog(database, audit, now=now), ActiveModels(database, audit, now=now)
         decisions, telemetry = Decisions(database, recorder), TelemetryIntake(database, now=now)
-        app = _app(accounts, audit, policies, decisions, telemetry, catalog, active)
+        app = _app(accounts, audit, policies, rollouts, decisions, telemetry, catalog, active)
         async with _client(app, keys.operator) as client:
-            yield Admin(database, keyring, audit, accounts, policies, recorder, catalog, active, keys, app, client)
+            yield Admin(
+                database, keyring, audit, accounts, policies, rollouts, recorder, catalog, active, keys, app, client
+            )
 
 
 def _client(app: FastAPI, key: str) -> httpx.AsyncClient:
@@ -92,6 +99,7 @@ def _app(
     accounts: Accounts,
     audit: AuditTrail,
     policies: PolicyStore,
+    rollouts: PolicyRollouts,
     decisions: Decisions,
     telemetry: TelemetryIntake,
     catalog: ModelCatalog,
@@ -102,6 +110,7 @@ def _app(
     app.include_router(control_plane.accounts.endpoints.router(accounts))
     app.include_router(control_plane.audit.endpoints.router(audit, keyring))
     app.include_router(control_plane.policy_admin.endpoints.router(policies, keyring, recorded=decisions.recorded))
+    app.include_router(control_plane.policy_rollouts.endpoints.router(rollouts, keyring))
     app.include_router(control_plane.decisions.endpoints.router(decisions, keyring))
     app.include_router(control_plane.telemetry.endpoints.router(telemetry, keyring))
     app.include_router(control_plane.model_versions.endpoints.router(catalog, keyring, active))

@@ -16,6 +16,7 @@ from control_plane.accounts.first_keys import FirstKeys, read_first_keys
 from control_plane.app import build_app
 from control_plane.config import ControlConfig
 from control_plane.plane import ControlPlane
+from control_plane.usage.limits import FREE, Prices
 from edgewise.api.server import bind, serving
 from edgewise.local.valkey import launch
 from edgewise.node.link import LinkConfig, NodeLink
@@ -89,7 +90,9 @@ def scripted_link(control: Control, kind: TierKind, node_id: str, script: Script
 
 
 @asynccontextmanager
-async def running_control(directory: Path, log_url: str, *, database_url: str = "") -> AsyncIterator[Control]:
+async def running_control(
+    directory: Path, log_url: str, *, database_url: str = "", prices: Prices = FREE
+) -> AsyncIterator[Control]:
     """A control plane in `directory` with no nodes yet."""
     kinds: tuple[TierKind, ...] = ("edge", "cloud")
     manifests = {kind: shell_model(directory / f"model-{kind}", kind) for kind in kinds}
@@ -100,6 +103,7 @@ async def running_control(directory: Path, log_url: str, *, database_url: str = 
         log_url=log_url,
         database_url=database_url,
         models=tuple(directory / f"model-{kind}" for kind in kinds),
+        prices=prices,
     )
     async with ControlPlane.running(config) as plane, serving(build_app(plane), listener, http="httptools"):
         keys = read_first_keys(config.data_dir)

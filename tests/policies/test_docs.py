@@ -10,10 +10,13 @@ import pytest
 
 from policies import FACTS, Policy, PolicyError
 from policies.library import seed_text
+from policies.rollout import load_rollout
+from policies.rollout.limits import GATES
 from tests.policies.documents import when
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "policy-language.md").read_text(encoding="utf-8")
+ROLLING_OUT = (DOCS / "howto" / "roll-out-a-policy.md").read_text(encoding="utf-8")
 HOWTO = (DOCS / "howto" / "edit-a-policy.md").read_text(encoding="utf-8")
 
 
@@ -23,9 +26,25 @@ def blocks(text: str, language: str) -> list[str]:
     return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, body in fenced]
 
 
-@pytest.mark.parametrize("text", blocks(GUIDE, "yaml"))
+ROLLOUT = "kind: PolicyRollout\n"
+
+
+@pytest.mark.parametrize("text", [text for text in blocks(GUIDE, "yaml") if ROLLOUT not in text])
 def test_whole_policies_can_be_activated(text: str) -> None:
     assert len(Policy.load_for_activation(text).document.rules) > 3
+
+
+@pytest.mark.parametrize("text", [text for text in blocks(GUIDE + ROLLING_OUT, "yaml") if ROLLOUT in text])
+def test_rollouts_are_accepted(text: str) -> None:
+    assert load_rollout(text).warnings == ()
+
+
+def test_every_gate_is_in_the_guide() -> None:
+    rows = "".join(re.findall(r"^\| (`\w.*?) \| (?:shadow|both|enforce) \|", GUIDE, re.MULTILINE))
+    shares = {name for name in GATES if name in rows}
+    assert shares == {"decisionChange", "replayUnknown", "decisionErrors", "errors"}
+    spread = {f"{quantile}{of}" for quantile in ("p50", "p90", "p95", "p99") for of in ("FirstToken", "Total")}
+    assert shares | spread == set(GATES) and all(part in rows for part in ("p50", "p99", "FirstToken", "Total"))
 
 
 @pytest.mark.parametrize("expression", "".join(blocks(GUIDE, "cel")).splitlines())

@@ -134,24 +134,39 @@ def test_tests_may_expect_terms() -> None:
 def test_what_nothing_carries_out_is_told() -> None:
     policy = Policy.load(deciding({**FULL, "escalate": {"below": 0.55}}))
     told = {warning.message.split()[0] for warning in policy.warnings if warning.code == "not-carried-out"}
-    assert told == {
-        "timeout.soft",
-        "models",
-        "redact",
-        "escalate",
-        "pacing",
-        "priority",
-        "budget.maxCost",
-        "fallback.maxTokens",
-        "fallback.reason",
-    }
+    assert told == {"redact", "escalate", "priority"}
     assert {(warning.severity, warning.rule_id) for warning in policy.warnings} == {("warning", "a")}
     assert [warning.code for warning in policy.warnings].count("no-effect") == 1
 
 
 def test_what_is_carried_out_is_not_told() -> None:
-    outcome = {"mode": "cloud", "timeout": {"firstToken": "1s", "total": "2s"}, "budget": {"maxTokens": 3}}
+    outcome = {key: value for key, value in FULL.items() if key not in ("redact", "priority")}
     assert Policy.load(deciding(outcome)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "effect"),
+    [
+        ({"mode": "cloud", "fallback": "edge"}, True),
+        ({"mode": "prefer-edge"}, True),
+        ({"mode": "edge", "fallback": ["refuse", "cloud"]}, True),
+        ({"mode": "edge"}, False),
+        ({"mode": "cloud", "fallback": "refuse"}, False),
+        ({"mode": "prefer-edge", "fallback": []}, False),
+        ({"mode": "race"}, False),
+        ({"mode": "race", "fallback": "edge"}, False),
+    ],
+)
+def test_a_head_start_needs_a_next_step(outcome: dict[str, Any], effect: bool) -> None:
+    warnings = Policy.load(deciding({**outcome, "timeout": {"soft": "1s"}})).warnings
+    assert [warning.code for warning in warnings] == ([] if effect else ["no-effect"])
+
+
+def test_records_keep_what_was_asked() -> None:
+    decision = Policy.load(deciding(FULL)).decide(typical_facts({}))
+    limits = {"soft_s": 0.8, "first_token_s": 2.0, "total_s": 60.0}
+    assert decision.asked() == TERMS.to_dict() | {"timeouts": limits}
+    assert Policy.load(deciding({"mode": "cloud"})).decide(typical_facts({})).asked() == {}
 
 
 def test_an_escalation_belongs_to_a_cascade() -> None:

@@ -31,6 +31,39 @@ class OpenMode(Protocol):
     def __call__(self, plan: Plan, state: GenerationState, start: StartAttempt) -> Awaitable[Opening]: ...
 
 
+async def first_in_turn(
+    plan: Plan, state: GenerationState, start: StartAttempt, failures: list[EdgewiseError]
+) -> Opening | None:
+    """The first token of the best tier that gives one, the next being asked only when one has failed; no tier is asked
+    twice. None when none does; `failures` then says why."""
+    tried: set[str] = set()
+    while candidates := plan.candidates(state, frozenset(tried)):
+        tier = candidates[0]
+        tried.add(tier.name)
+        attempt = start(tier)
+        try:
+            first = await attempt.next(plan.limits.first_s(state.budget if attempt.whole else 0))
+        except TierError as error:
+            await attempt.abandon()
+            failures.append(error)
+        except BaseException:
+            await attempt.abandon()
+            raise
+        else:
+            return Opening(attempt, first)
+    return None
+
+
+def opened(plan: Plan, opening: Opening | None, failures: list[EdgewiseError]) -> Opening:
+    """The opening, with the kinds that were passed over before it among its failures. Raises what `nobody_left` gives
+    when there is none."""
+    if opening is None:
+        raise nobody_left(plan, failures)
+    speaks = plan.kinds.index(opening.attempt.tier.kind)
+    opening.failures = [*plan.passed_over(plan.kinds[:speaks]), *failures]
+    return opening
+
+
 def nobody_left(plan: Plan, failures: list[EdgewiseError]) -> TierError:
     """The error for an answer that no tier could begin or continue: it names what each one said.
 
@@ -38,14 +71,16 @@ def nobody_left(plan: Plan, failures: list[EdgewiseError]) -> TierError:
     """
     if failures and not any(failure.info().retryable for failure in failures):
         return TierRejectedError(failures[0].info())
+    failures = [*plan.passed_over(plan.kinds), *failures]
+    told = f"{giving_up.reason}: " if (giving_up := plan.fallback("refuse")) else ""
     if not failures:
         kinds = " or ".join(plan.kinds)
         return NoTierError(
-            f"No {kinds} tier that can take this request is connected",
+            f"{told}No {kinds} tier that can take this request is connected",
             where=f"mode {plan.mode}",
             expected="a connected node with the same tokenizer and room in its context",
             remedy="look at `edgewise status`, start a node, or let the policy use another tier",
             retry_after_s=1.0,
         )
     said = "; ".join(str(failure.message) for failure in failures)
-    return NoTierError(f"Every tier failed: {said}", where=f"mode {plan.mode}", retry_after_s=1.0)
+    return NoTierError(f"{told}Every tier failed: {said}", where=f"mode {plan.mode}", retry_after_s=1.0)

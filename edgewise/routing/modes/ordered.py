@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from edgewise.generation.state import GenerationState
-from edgewise.routing.modes.base import Opening, StartAttempt, nobody_left
+from edgewise.routing.modes.base import Opening, StartAttempt, first_in_turn, opened
+from edgewise.routing.modes.head_start import first_overlapping
 from edgewise.routing.plan import Plan
-from edgewise.wire.errors import EdgewiseError, TierError
+from edgewise.wire.errors import EdgewiseError
 
 
 async def open_ordered(plan: Plan, state: GenerationState, start: StartAttempt) -> Opening:
-    """Fall back before the first token on an error, a refusal or a time-out; no tier is asked twice."""
+    """Fall back before the first token on an error, a refusal or a time-out; no tier is asked twice. Where a kind of
+    tier has but a head start, the next one does not wait for it to fail."""
     failures: list[EdgewiseError] = []
-    tried: set[str] = set()
-    while candidates := plan.candidates(state, frozenset(tried)):
-        tier = candidates[0]
-        tried.add(tier.name)
-        attempt = start(tier)
-        try:
-            first = await attempt.next(plan.limits.first_s(state.budget if attempt.whole else 0))
-        except TierError as error:
-            await attempt.abandon()
-            failures.append(error)
-        except BaseException:
-            await attempt.abandon()
-            raise
-        else:
-            return Opening(attempt, first, failures=failures)
-    raise nobody_left(plan, failures)
+    overlapping = plan.limits.head_start_s is not None and len(plan.kinds) > 1
+    first = first_overlapping if overlapping else first_in_turn
+    return opened(plan, await first(plan, state, start, failures), failures)

@@ -6,8 +6,7 @@ import asyncio
 
 from edgewise.generation.state import GenerationState
 from edgewise.routing.attempt import Attempt
-from edgewise.routing.modes.base import Opening, StartAttempt
-from edgewise.routing.modes.ordered import open_ordered
+from edgewise.routing.modes.base import Opening, StartAttempt, first_in_turn, opened
 from edgewise.routing.plan import Plan
 from edgewise.routing.tier import Chunk, Tier
 from edgewise.wire.errors import EdgewiseError, TierError
@@ -25,11 +24,9 @@ async def open_race(plan: Plan, state: GenerationState, start: StartAttempt) -> 
         raise
     waste = await _stop(tasks, winner)
     if winner is not None:
-        return Opening(tasks[winner], winner.result(), waste_tokens=waste, failures=failures)
+        return opened(plan, Opening(tasks[winner], winner.result(), waste_tokens=waste), failures)
     tried = frozenset(attempt.tier.name for attempt in attempts)
-    opening = await open_ordered(plan.without(tried), state, start)
-    opening.failures[:0] = failures
-    return opening
+    return opened(plan, await first_in_turn(plan.without(tried), state, start, failures), failures)
 
 
 def _best_of_each_kind(candidates: list[Tier]) -> list[Tier]:

@@ -12,13 +12,16 @@ from control_plane.decisions.recorder import DecisionRecorder
 from control_plane.decisions.records import Decided, Finished
 from control_plane.nodes.registry import NodeRegistry
 from control_plane.policy_admin.service import PolicyStore
+from control_plane.policy_rollouts.director import Director
 from edgewise.api.host import Admission, Caller
 from edgewise.dialects.chat import ChatMessage, ChatRequest, EdgewiseOptions
 from edgewise.routing.runner import Outcome
 from edgewise.routing.scripted import Script, ScriptedTier
 from edgewise.routing.tier import Capabilities, TierKind, Usage
 from edgewise.wire.errors import EdgewiseError, ForbiddenError, TierLostError, UnauthenticatedError
-from policies import Decision, Mode
+from policies import Decision, Mode, Terms
+from policies.rollout import Share
+from tests.control_plane.policy_rollouts.worlds import STAGES, facts, staged
 
 CALLER = Caller("k", "t", "free")
 
@@ -65,6 +68,7 @@ class World:
     keyring: KeyRing = field(default_factory=KeyRing)
     upstreams: list[ScriptedTier] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    director: Director = field(default_factory=Director)
 
     @property
     def host(self) -> ControlHost:
@@ -76,6 +80,7 @@ class World:
             families={},
             upstreams=self.upstreams,
             on_ended=self.ended.append,
+            director=self.director,
         )
 
 
@@ -141,14 +146,15 @@ def test_authentication_needs_an_app_or_an_operator() -> None:
 )
 def test_what_is_recorded(finish: str, status: str) -> None:
     world = World()
-    decision = Decision(mode=Mode("edge"), rule_id="r", reason="why", fallback=(Mode("cloud"),))
+    terms = Terms(max_tokens=9)
+    decision = Decision(mode=Mode("edge"), rule_id="r", reason="why", fallback=(Mode("cloud"),), terms=terms)
     admission = Admission("sid", CALLER, "m", {"request.origin": "control_plane"}, decision)
     world.host.decided(admission)
     failures: list[EdgewiseError] = [TierLostError("gone")]
     world.host.finished(admission.sid, Outcome(finish, ["edge:a", "cloud:w"], Usage(3, 4), failures=failures))
     decided, finished = world.recorder.events
     assert isinstance(decided, Decided)
-    assert (decided.rule, decided.fallbacks) == ("r", ("cloud",))
+    assert (decided.rule, decided.fallbacks, decided.terms) == ("r", ("cloud",), {"max_tokens": 9})
     assert isinstance(finished, Finished)
     assert (finished.status, finished.tier, finished.completion_tokens) == (status, "cloud:w", 4)
     assert finished.error_code == ("tier_lost" if finish == "error" else "")
@@ -168,3 +174,15 @@ def test_a_device_of_another_tenant_does_not_exist(wish: str) -> None:
     world = World(FakeRegistry([FakeNode("theirs", "edge", shared=True, tenant="other")]))
     assert edge_names(world, CALLER, request(wish)) == []
     assert world.host.facts(CALLER, request(wish))["device.present"] is False
+
+
+def test_while_a_rollout_is_open_its_two_policies_decide_and_answers_are_measured() -> None:
+    world = World(director=Director())
+    world.director.stage(staged(0, stages=STAGES[1:]))
+    known = facts("tablet-114")  # in the first tenth
+    decision = world.host.decide(known)
+    assert decision.policy_name == "new"
+    world.host.decided(Admission("s", CALLER, "m", known, decision))
+    world.host.finished("s", Outcome("error"))
+    assert world.director.staged is not None
+    assert world.director.staged.meter.totals().measures.candidate.share("errors") == Share(1, 1)

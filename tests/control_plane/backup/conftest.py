@@ -11,6 +11,7 @@ import pytest
 
 from control_plane.backup.archive import Archive
 from control_plane.backup.dump import LogContent, back_up
+from control_plane.backup.manifest import SIGNING_KEY
 from control_plane.database import Database, sqlite_url
 from tests.factories.database import open_database
 
@@ -46,5 +47,5 @@ async def empty_database(request: Any, backend: str, folder: Path) -> AsyncItera
 async def archived(database: Database, folder: Path, streams: LogContent | None = None) -> Archive:
     """A backup of `database`, opened."""
     out = folder / "backup.tar"
-    await back_up(database, streams, folder / "keys.json", out)
+    await back_up(database, streams, folder / "keys.json", out, signing_key=folder / SIGNING_KEY)
     return Archive.open(out)

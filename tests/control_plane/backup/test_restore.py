@@ -16,13 +16,15 @@ from control_plane.audit.tables import AuditRow
 from control_plane.backup.archive import Archive, Draft
 from control_plane.backup.dump import LogContent
 from control_plane.backup.errors import BackupFileError, BackupInvalidError, BackupTooNewError, TargetNotEmptyError
-from control_plane.backup.keys import put_keys, read_keys
-from control_plane.backup.manifest import KEYS, STREAMS, Manifest
+from control_plane.backup.keys import put_keys, put_signer, read_keys, read_signer
+from control_plane.backup.manifest import KEYS, SIGNING_KEY, STREAMS, Manifest
 from control_plane.backup.restore import restore_tables
 from control_plane.backup.rows import decode_row, encode_row
 from control_plane.database import Database, head_revision
 from control_plane.decisions.sealed import SealedStreams
+from control_plane.policy_bundles.signing_key import write_signing_key
 from control_plane.tables import METADATA
+from edgewise.signing import Ed25519Signer
 from edgewise.streams.entries import EndEntry, TokensEntry, encode_entry
 from edgewise.streams.memory import MemoryStreamLog
 from tests.control_plane.backup.conftest import archived
@@ -183,6 +185,25 @@ async def test_streams_of_the_log_come_too(source: Database, target: Database, t
     assert [each.sid for each in restored.open_streams] == [SIDS[1]]
     again = await restore_tables(target, archive, force=True)
     assert again == restored
+
+
+async def test_the_signing_key_comes_back_private_and_is_not_replaced_unasked(
+    database: Database, tmp_path: Path
+) -> None:
+    signer, path = Ed25519Signer.new(), tmp_path / "target" / "named.key"
+    write_signing_key(tmp_path / SIGNING_KEY, signer)
+    archive = await archived(database, tmp_path)
+    put_signer(read_signer(archive, path), path)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == (signer.private_text() + "\n", 0o600)
+    put_signer(read_signer(archive, path), path)
+    path.write_text(Ed25519Signer.new().private_text())
+    with pytest.raises(TargetNotEmptyError):
+        read_signer(archive, path)
+    put_signer(read_signer(archive, path, force=True), path)
+    assert path.read_text() == signer.private_text() + "\n"
+    broken = rewritten(archive, tmp_path / "broken", SIGNING_KEY, lambda raw: raw[:-9])
+    with pytest.raises(BackupInvalidError, match=SIGNING_KEY):
+        read_signer(broken, tmp_path / "nowhere")
 
 
 async def test_keys_come_back_private_and_are_not_replaced_unasked(database: Database, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def decided(number: int, **changes: Any) -> Decided:
         "model": "edgewise",
         "tier": "edge:phone-7",
         "fallbacks": ("cloud",),
+        "terms": {"max_tokens": 64, "timeouts": {"total_s": 30.0}},
     }
     return Decided(**(values | changes))
 

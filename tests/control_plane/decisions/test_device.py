@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from tests.control_plane.telemetry.batches import answer, decision
 from tests.factories.admin import NOON
 
 BY = Reporter("phone", "key-7", "acme")
+STEP = {"mode": "cloud", "max_tokens": 3, "reason": ""}
 SCALARS = st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 
 
@@ -58,11 +61,35 @@ def test_words_of_a_client_do_not_get_in() -> None:
 
 @given(
     kind=st.sampled_from(["decision", "answer", "device", ""]),
-    values=st.dictionaries(st.sampled_from(["stream", "mode", "finish", "total_s", *FACTS]), SCALARS),
+    values=st.dictionaries(st.sampled_from(["stream", "mode", "terms", "finish", "total_s", *FACTS]), SCALARS),
 )
 def test_a_record_of_any_form_is_an_event_or_nothing(kind: str, values: dict[str, Scalar]) -> None:
     event = device_event(BY, NOON, kind, values)
     assert event is None or kind in ("decision", "answer")
+
+
+@pytest.mark.parametrize(
+    ("told", "terms"),
+    [
+        ("{}", {}),
+        ('{"max_tokens":64,"redact":"secret"}', {"max_tokens": 64, "redact": "secret"}),
+        ('{"timeouts":{"soft_s":0.8},"poem":"roses"}', {"timeouts": {"soft_s": 0.8}}),
+        ('{"fallback":[{"mode":"cloud","max_tokens":3,"reason":""}]}', {"fallback": [STEP]}),
+        ("", None),
+        ("roses are red", None),
+        ('{"max_tokens":"roses"}', None),
+        ('{"timeouts":{"total_s":1e999}}', None),
+        ("\ud83d", None),
+        ('{"max_tokens":1' + " " * 5000 + "}", None),
+        ("[" * 3000, None),
+    ],
+)
+def test_terms_are_taken_in_their_own_types_or_not_at_all(told: str, terms: dict[str, Any] | None) -> None:
+    """An older device tells none; what a newer one tells may not be understood. The decision stands either way."""
+    record = decision(sid(1), terms=told)
+    event = device_event(BY, NOON, record.kind, record.values)
+    assert isinstance(event, Decided)
+    assert event.terms == terms
 
 
 @pytest.mark.parametrize("stream", ["", "x", "0" * 25 + "!", "0" * 27, 7])

@@ -7,6 +7,7 @@ from datetime import timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from control_plane.decisions.service import Decisions
 from edgewise.ids import new_id
 from tests.control_plane.decisions.events import decided, finished, sid
 from tests.factories.admin import NOON, Admin
@@ -30,7 +31,18 @@ async def test_an_answer_that_just_ended_is_seen_with_why_and_how(admin: Admin) 
     assert one == (await admin.client.get(f"{URL}/{sid(1)}")).json()
     assert (one["mode"], one["rule"], one["reason"]) == ("race", "default", "nothing else matched")
     assert one["facts"]["request.language"] == "zh"
+    assert one["terms"] == {"max_tokens": 64, "timeouts": {"total_s": 30.0}}
     assert (one["status"], one["waste_tokens"], one["last_tier"]) == ("done", 5, "cloud:worker-0")
+
+
+async def test_no_terms_and_none_recorded_are_told_apart(admin: Admin) -> None:
+    admin.recorder.decided(decided(1, terms={}))
+    admin.recorder.decided(decided(2, terms=None))
+    answer = await admin.client.get(URL)
+    assert [item["terms"] for item in answer.json()["items"]] == [None, {}]
+    decisions = Decisions(admin.database, admin.recorder)
+    pages = [row async for page in decisions.recorded(None, None, 10) for row in page]
+    assert [row.terms for row in pages] == [None, "{}"]
 
 
 async def test_filters(admin: Admin) -> None:

@@ -84,7 +84,12 @@ class Gateway:
         key = changes.pop("key", KEY)
         telemetry = changes.pop("telemetry", None) or MemoryTelemetry(f"stream-of-{node_id}")
         config = LinkConfig(
-            url=f"ws://127.0.0.1:{port or self.port}", key=key, node_id=node_id, kind=tier.kind, backoff=QUICK
+            url=f"ws://127.0.0.1:{port or self.port}",
+            key=key,
+            node_id=node_id,
+            kind=tier.kind,
+            policy_digest=changes.pop("policy_digest", ""),
+            backoff=QUICK,
         )
         link = NodeLink(config, tier, [manifest_of(tier.kind)], telemetry, rng=random.Random(1), **changes)
         self._running.append((link, asyncio.create_task(link.run())))

@@ -41,7 +41,10 @@ class Snapshot:
     """Two nodes, as the registry would show them."""
 
     def snapshot(self) -> list[NodeView]:
-        refused = PolicyStatus(digest="sha256:abc", applied=False, error=ModelDigestError("too new").info())
+        error = ModelDigestError("too new").info()
+        refused = PolicyStatus(
+            digest="abc", applied=False, version=7, policy_version=2, refusal="unknown-profile", error=error
+        )
         return [node("phone-7", "edge", refused), node("worker-0", "cloud")]
 
 
@@ -72,7 +75,8 @@ async def test_one_node_shows_models_load_facts_and_why_it_refused_the_policy() 
     assert found["models"][0] | {"name": "tiny", "version": "v1", "context_tokens": 512} == found["models"][0]
     assert found["load"] == {"running": 1, "queued": 0, "slots": 4, "tokens_per_s": 20.5}
     assert found["facts"] == {"device.battery_pct": 80.0, "device.present": True}
-    assert found["policy"] == {"digest": "sha256:abc", "applied": False, "error": "too new"}
+    told = {"digest": "abc", "version": 7, "policy_version": 2, "applied": False}
+    assert found["policy"] == told | {"refusal": "unknown-profile", "error": "too new"}
 
 
 async def test_a_node_that_is_not_connected_is_not_found() -> None:

@@ -28,7 +28,7 @@ CONFIG = GatewayConfig(heartbeat_s=2.0, lost_after_s=7.0, hello_timeout_s=5.0)
 HELLO = frames.Hello(
     protocol_min=1, protocol_max=1, node_id="phone", key="ek_secret", kind="edge", telemetry_stream="s"
 )
-OFFER = frames.PolicyOffer(digest="d", text="rules")
+OFFER = frames.PolicyOffer(digest="d", version=3, bundle=b"rules", policy_version=2)
 
 
 def live(hello: frames.Hello = HELLO, grant: Grant | None = None) -> GatewaySession:
@@ -226,8 +226,18 @@ def test_being_sent_away_carries_the_slot() -> None:
 def test_a_policy_is_offered_unless_the_node_has_it(known: str, offers: list[frames.PolicyOffer]) -> None:
     session = GatewaySession(0.0, CONFIG)
     session.on_frame(msgspec.structs.replace(HELLO, policy_digest=known), 0.0)
-    welcome, *rest = sent(session.on_admitted(Grant(1, 0.0, policy=OFFER), 0.0))
-    assert welcome.policy_digest == "d" and rest == offers
+    welcome, *rest = sent(session.on_admitted(Grant(1, 0.0, policy=OFFER, policy_key="k"), 0.0))
+    assert (welcome.policy_digest, welcome.policy_key) == ("d", "k") and rest == offers
+
+
+def test_a_bundle_is_offered_once_and_again_after_another_one() -> None:
+    session, other = live(), frames.PolicyOffer(digest="e", version=4, bundle=b"others")
+    assert [sent(session.offer_policy(offer)) for offer in (OFFER, OFFER, other, OFFER)] == [
+        [OFFER],
+        [],
+        [other],
+        [OFFER],
+    ]
 
 
 def test_telemetry_is_handed_over_and_acknowledged_when_stored() -> None:

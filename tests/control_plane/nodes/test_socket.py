@@ -14,8 +14,8 @@ from control_plane.nodes.telemetry import FreshTelemetry
 from edgewise.node.telemetry import MemoryTelemetry
 from edgewise.routing.tier import Chunk
 from edgewise.wire.codec import decode_gateway_frame, encode_frame
-from edgewise.wire.errors import PolicyInvalidError, RemoteError, SessionError, TierLostError, TierRefusedError
-from edgewise.wire.frames import Command, Generate, Hello, TelemetryRecord, Welcome
+from edgewise.wire.errors import PolicyBundleError, RemoteError, SessionError, TierLostError, TierRefusedError
+from edgewise.wire.frames import Command, Generate, Hello, PolicyOffer, PolicyStatus, TelemetryRecord, Welcome
 from tests.control_plane.nodes.conftest import KEY, Gateway, Relay, quick_registry, running_gateway
 from tests.factories.states import make_state
 from tests.factories.tiers import GatedTier
@@ -223,26 +223,48 @@ async def test_telemetry_is_stored_once_and_in_order() -> None:
 async def test_a_policy_is_offered_at_the_welcome_and_when_it_changes() -> None:
     taken: list[str] = []
 
-    async def take(digest: str, text: str) -> None:
-        if text == "bad":
-            raise PolicyInvalidError("It does not parse")
-        taken.append(digest)
+    async def take(offer: PolicyOffer, key: str) -> None:
+        if offer.bundle == b"bad":
+            raise PolicyBundleError("No trusted key has signed it", refusal="bad-signature")
+        taken.append(f"{offer.digest} {key}")
 
-    async with running_gateway(quick_registry(policy=lambda: FirstPolicy())) as gateway:
+    def offered(number: int, bundle: bytes = b"good") -> PolicyOffer:
+        return PolicyOffer(digest=f"d{number}", version=number, bundle=bundle, policy_version=9)
+
+    offers = {name: offered(1) for name in ("phone", "tablet", "decides-nothing")}
+    async with running_gateway(quick_registry(offer_for=offers.get, policy_key="k")) as gateway:
         await joined(gateway, GatedTier(), on_policy=take)
-        await gateway.until(lambda: taken == ["d1"])
-        gateway.registry.offer_policy("d2", "two")
-        await gateway.until(lambda: taken == ["d1", "d2"])
-        gateway.registry.offer_policy("d3", "bad")
-        await gateway.until(lambda: (gateway.registry.snapshot()[0].policy or FirstPolicy()).digest == "d3")
-        status = gateway.registry.snapshot()[0].policy
-        assert status is not None and not status.applied
-        assert status.error is not None and status.error.code == "policy_invalid"
+        await joined(gateway, GatedTier(), node_id="tablet", on_policy=take)
+        await joined(gateway, GatedTier(), node_id="decides-nothing")
+        await gateway.until(lambda: taken == ["d1 k", "d1 k"])
+        offers["phone"] = offered(2)
+        gateway.registry.offer_policies()
+        await gateway.until(lambda: taken[2:] == ["d2 k"])
+        offers["phone"] = offered(3, b"bad")
+        gateway.registry.offer_policies()
+        await gateway.until(lambda: held(gateway, "phone").digest == "d3")
+        refused, others = held(gateway, "phone"), held(gateway, "tablet")
+        assert (refused.applied, refused.version, refused.refusal) == (False, 3, "bad-signature")
+        assert refused.error is not None and refused.error.code == "policy_bundle_refused"
+        assert (others.applied, others.version, others.policy_version) == (True, 1, 9)
+        assert len(taken) == 3 and held(gateway, "decides-nothing").digest == ""
 
 
-class FirstPolicy:
-    digest = "d1"
-    text = "one"
+async def test_a_node_that_comes_with_its_bundle_is_not_asked_but_shown() -> None:
+    offer = PolicyOffer(digest="d1", version=4, bundle=b"good", policy_version=2)
+    async with running_gateway(quick_registry(offer_for=lambda node_id: offer)) as gateway:
+        await joined(gateway, GatedTier(), on_policy=no_policy, policy_digest="d1")
+        assert held(gateway, "phone") == PolicyStatus(digest="d1", applied=True, version=4, policy_version=2)
+
+
+async def no_policy(offer: PolicyOffer, key: str) -> None:
+    raise AssertionError("the node has it already")
+
+
+def held(gateway: Gateway, node_id: str) -> PolicyStatus:
+    """What the fleet view says of a node's policy; an empty status before there is one."""
+    (view,) = (each for each in gateway.registry.snapshot() if each.node_id == node_id)
+    return view.policy or PolicyStatus(digest="", applied=False)
 
 
 async def test_commands_run_once_for_each_key(gateway: Gateway) -> None:

@@ -26,6 +26,7 @@ class Row:
     mode: str
     rule: str
     policy_digest: str = "another"
+    terms: str | None = None
 
 
 def recorded(facts: dict[str, Any], number: int, digest: str = "another") -> Row:

@@ -7,6 +7,7 @@ import threading
 from datetime import timedelta
 
 import httpx
+import msgspec
 import pytest
 from fastapi import FastAPI
 
@@ -112,6 +113,15 @@ async def test_a_replay_counts_what_a_draft_would_change(admin: Admin) -> None:
     assert newest["decisions"] == 2
     nobody = (await admin.client.post(f"{URL}/replay", json={"tenant": "else"})).json()
     assert (nobody["decisions"], nobody["changes"]) == (0, [])
+
+
+async def test_a_replay_counts_other_terms_where_they_were_recorded(admin: Admin) -> None:
+    """The draft asks nothing beside its modes: of those that keep theirs, one was recorded with a budget."""
+    budget = {"max_tokens": 9}
+    for at_s, (mode, terms) in enumerate((("edge", None), ("edge", {}), ("edge", budget), ("race", budget))):
+        admin.recorder.decided(msgspec.structs.replace(decided(0.1, mode, at_s), terms=terms))
+    found = (await admin.client.post(f"{URL}/replay", json={"text": small("draft")})).json()
+    assert (found["decisions"], found["unchanged"], found["other_terms"]) == (4, 3, 1)
 
 
 async def test_decisions_that_cannot_be_repeated_are_counted(admin: Admin) -> None:

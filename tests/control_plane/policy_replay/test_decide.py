@@ -11,6 +11,7 @@ from control_plane.policy_replay.decide import decide, facts_table
 from policies import MODES, Policy
 from tests.policies.documents import with_rules
 from tests.policies.strategies import bools, sound_facts, unsound_facts
+from tests.policies.test_equivalence import loaded
 
 
 def compare(policy: Policy, facts: list[dict[str, Any]]) -> None:
@@ -67,4 +68,4 @@ def test_decisions_are_those_of_the_policy(texts: tuple[str, str, str], facts: l
         variables=variables,
         invariants=[{"name": "mine", "never": f"decision.mode != 'cloud' && {texts[2]}"}],
     )
-    compare(Policy.load(text), facts)
+    compare(loaded(text), facts)

@@ -30,6 +30,7 @@ class Row:
     mode: str
     rule: str
     policy_digest: str
+    terms: str | None = None
 
 
 def recorded(*given: dict[str, Any], by: Policy = OLD) -> list[Row]:
@@ -38,7 +39,8 @@ def recorded(*given: dict[str, Any], by: Policy = OLD) -> list[Row]:
     for at, change in enumerate(given):
         facts = typical_facts(change)
         decision = by.decide(facts)
-        rows.append(Row(f"s{at}", json.dumps(facts), str(decision.mode), decision.rule_id, by.digest))
+        terms = json.dumps(decision.asked())
+        rows.append(Row(f"s{at}", json.dumps(facts), str(decision.mode), decision.rule_id, by.digest, terms))
     return rows
 
 

@@ -55,6 +55,8 @@ class ScriptedHost:
         self.rate_state: RateState | None = None
         self.reserved: list[tuple[str, int, int]] = []
         self.released: list[str] = []
+        self.pays_for: int | None = None
+        self.priced: list[tuple[tuple[TierKind, ...], int, int]] = []
 
     def tier(self, name: str, kind: TierKind, **script: Any) -> ScriptedTier:
         capabilities = Capabilities(
@@ -96,6 +98,10 @@ class ScriptedHost:
             raise self.refusal
         self.reserved.append((sid, prompt_tokens, max_tokens))
 
+    def paid_for(self, kinds: tuple[TierKind, ...], prompt_tokens: int, max_cost: int) -> int | None:
+        self.priced.append((kinds, prompt_tokens, max_cost))
+        return self.pays_for
+
     def release(self, sid: str) -> None:
         self.released.append(sid)
 
@@ -119,7 +125,7 @@ class Api:
         self.leaving = Drain()
         self.repeats = MemoryRepeats()
         self.visits = Visits(service, self.repeats)
-        self.chat = ChatCompletions(service, self.visits)
+        self.chat = ChatCompletions(service, self.visits, self.leaving)
         app = Starlette(
             routes=[
                 Route("/v1/chat/completions", self.chat, methods=["POST"]),

@@ -27,6 +27,7 @@ VERSION = {
     "id": MANIFEST.id, "name": "small", "tier": "edge", "format": "test", "context_tokens": 1024,
     "registered_at": "2026-01-02T03:04:05Z", "card": "# small", "gates": "unjudged",
 }  # fmt: skip
+EXPLAINED = {"mode": "edge", "rule_id": "simple", "reason": "r"}
 ACTIVE = {"name": "small", "tier": "edge", "tenant": "", "version_id": MANIFEST.id, "required": True}
 STREAM = {
     "stream_id": SID, "state": "open", "at": "2026-01-02T03:04:05Z", "tenant": "acme", "key_id": "k", "mode": "race",
@@ -59,6 +60,21 @@ def test_decisions_stop_after_the_newest_unless_all_are_wanted(api: FakeApi, com
     assert len(json.loads(command("decisions", "list", "--json").out)) == 50
     command("decisions", "list", "--all", "--mode", "race", "--slower-than-ms", "20", "--since", "2h")
     assert "mode=race" in api.asked[1].path and "min_first_token_ms=20" in api.asked[1].path
+
+
+def test_decisions_show_the_terms_of_those_that_have_any(api: FakeApi, command: Command) -> None:
+    row = DECISION | {"at": "2026-01-02T03:04:05Z", "tenant": "acme"}
+    step = {"mode": "edge", "max_tokens": 64, "reason": ""}
+    terms = {"cloud_model": ">=2", "fallback": [step], "timeouts": {"soft_s": 0.8}}
+    pages = ([row | {"terms": terms}, row | {"terms": {}}], [row | {"terms": {}}, row | {"terms": None}])
+    lists = (Reply(json.dumps({"items": page, "next": None}).encode()) for page in pages)
+    api.reply("GET", "/admin/v1/decisions", *lists)
+    shown = command("decisions", "list").out
+    assert "cloud_model >=2, fallback (mode edge, max_tokens 64), timeouts (soft_s 0.8)" in shown
+    assert "terms" not in command("decisions", "list").out
+    api.json("GET", f"/admin/v1/decisions/{SID}", row | {"terms": terms})
+    api.json("POST", "/admin/v1/policies/active/explain", {"decision": EXPLAINED, "rules": [], "flips": []})
+    assert "asked for cloud_model >=2, fallback" in command("policy", "explain", SID).out
 
 
 def test_times_and_spans_are_read_as_people_write_them() -> None:
@@ -191,7 +207,8 @@ def test_a_policy_is_tried_and_replayed(api: FakeApi, command: Command, tmp_path
     tried = {"decision": decision, "rules": [], "flips": [], "differs": ["mode"], "active": decision | {"mode": "race"}}
     api.json("POST", "/admin/v1/policies/dry-run", tried)
     change = {"recorded": "race", "replayed": "edge", "count": 3, "examples": [SID]}
-    replayed = {"decisions": 5, "unchanged": 2, "other_rule": 0, "errors": 0, "unfaithful": 1, "changes": [change]}
+    replayed = {"decisions": 5, "unchanged": 2, "errors": 0, "unfaithful": 1, "changes": [change]}
+    replayed |= {"other_rule": 0, "other_terms": 2}
     api.json("POST", "/admin/v1/policies/replay", replayed)
     file = tmp_path / "p.yaml"
     file.write_text(seed_text(), encoding="utf-8")
@@ -202,6 +219,7 @@ def test_a_policy_is_tried_and_replayed(api: FakeApi, command: Command, tmp_path
     assert (sent["facts"], sent["text"]) == ({"device.battery_pct": 5}, seed_text())
     shown = command("policy", "replay", "3", "--last", "5").out
     assert SID in shown and "take the counts with care" in shown
+    assert "(0 by another rule, 2 with other terms)" in shown
     assert api.asked[-1].json["version"] == 3
 
 

@@ -21,14 +21,15 @@ from edgewise.wire.errors import (
     FrameMalformedError,
     ModelDigestError,
     NodeKeyError,
-    PolicyInvalidError,
+    PolicyBundleError,
     SessionError,
     SupersededError,
     TierError,
 )
 from tests.factories.states import make_state
 
-WELCOME = frames.Welcome(protocol=1, connection_epoch=3, heartbeat_s=2.0, lost_after_s=7.0)
+WELCOME = frames.Welcome(protocol=1, connection_epoch=3, heartbeat_s=2.0, lost_after_s=7.0, policy_key="ed25519:k")
+OFFER = frames.PolicyOffer(digest="d", version=3, bundle=b"rules", policy_version=2)
 IDENTITY = NodeIdentity(node_id="phone", key="ek_secret", kind="edge", telemetry_stream="s", telemetry_acked=4)
 
 
@@ -63,7 +64,7 @@ def test_the_first_word_is_hello_and_nothing_else_follows_before_welcome() -> No
     assert isinstance(hello, do.Send) and isinstance(hello.frame, frames.Hello)
     assert (hello.frame.dial, hello.frame.last_connection_epoch, hello.frame.telemetry_acked) == (1, 0, 4)
     assert session.on_telemetry_waiting() == []
-    assert session.on_policy_result("d") == []
+    assert session.on_policy_result(OFFER) == []
     assert session.on_tick(9.9) == []
 
 
@@ -237,13 +238,15 @@ def test_a_command_runs_once_even_over_a_reconnection() -> None:
 
 def test_a_policy_is_applied_once_and_remembered_in_hello() -> None:
     session = live()
-    offer = frames.PolicyOffer(digest="d", text="rules")
-    assert session.on_frame(offer, 1.0) == [do.ApplyPolicy("d", "rules")]
-    refused = sent(session.on_policy_result("d", PolicyInvalidError("bad")), frames.PolicyStatus)
-    assert [(status.applied, status.error.code) for status in refused] == [(False, "policy_invalid")]
-    assert session.on_frame(offer, 1.1) == [do.ApplyPolicy("d", "rules")]
-    session.on_policy_result("d")
-    assert session.on_frame(offer, 1.2) == [do.Send(frames.PolicyStatus(digest="d", applied=True))]
+    assert session.on_frame(OFFER, 1.0) == [do.ApplyPolicy(OFFER, "ed25519:k")]
+    error = PolicyBundleError("bad", refusal="expired")
+    (refused,) = sent(session.on_policy_result(OFFER, error), frames.PolicyStatus)
+    assert (refused.applied, refused.version, refused.refusal) == (False, 3, "expired")
+    assert refused.error.code == "policy_bundle_refused"
+    assert session.on_frame(OFFER, 1.1) == [do.ApplyPolicy(OFFER, "ed25519:k")]
+    session.on_policy_result(OFFER)
+    applied = frames.PolicyStatus(digest="d", applied=True, version=3, policy_version=2)
+    assert session.on_frame(OFFER, 1.2) == [do.Send(applied)]
     session.on_closed(2.0)
     (hello,) = sent(session.on_connected(3.0), frames.Hello)
     assert hello.policy_digest == "d"

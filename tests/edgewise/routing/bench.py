@@ -16,6 +16,8 @@ from edgewise.streams.entries import (
     TokensEntry,
     decode_entry,
 )
+from policies import Terms
+from policies.terms import NO_TERMS
 
 WORDS = tuple(f"w{index} " for index in range(12))
 STATE = GenerationState(
@@ -49,10 +51,12 @@ class Bench:
         state: GenerationState = STATE,
         limits: Limits | None = None,
         seams: Seams | None = None,
+        mode: str = "prefer-edge",
+        terms: Terms = NO_TERMS,
     ) -> asyncio.Future[Outcome]:
         self.tiers = list(tiers)
         claim = await self.runner.open(SID, owner="k", request=b"r")
-        plan = Plan(mode="prefer-edge", kinds=kinds, tiers=self.source, limits=limits or Limits())
+        plan = Plan(mode=mode, kinds=kinds, tiers=self.source, limits=limits or Limits(), terms=terms)
         ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         encode = lambda text: tuple(range(len(text.split())))  # noqa: E731
         self.runner.start(Job(SID, claim, plan, state, 0.0, encode, seams=seams or Seams()), ended.set_result)

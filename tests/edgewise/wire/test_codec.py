@@ -69,7 +69,15 @@ node_frames = st.one_of(
     st.builds(frames.Finished, attempt=names, finish=st.sampled_from(["stop", "length"]), text=st.text()),
     st.builds(frames.Failed, attempt=names, error=errors),
     st.builds(frames.CommandAck, id=names, stage=st.sampled_from(["received", "done"]), detail=bodies),
-    st.builds(frames.PolicyStatus, digest=labels, applied=st.booleans(), error=st.none() | errors),
+    st.builds(
+        frames.PolicyStatus,
+        digest=labels,
+        applied=st.booleans(),
+        version=counts,
+        policy_version=counts,
+        refusal=labels,
+        error=st.none() | errors,
+    ),
     st.builds(
         frames.Goodbye, reason=names, reconnect_after_s=st.none() | st.floats(0, 86_400), error=st.none() | errors
     ),
@@ -87,7 +95,7 @@ gateway_frames = st.one_of(
     st.builds(frames.TelemetryAck, stream=labels, seq=counts),
     st.builds(frames.Cancel, attempt=names),
     st.builds(frames.Command, id=names, idempotency_key=names, name=names, body=bodies),
-    st.builds(frames.PolicyOffer, digest=labels, text=st.text()),
+    st.builds(frames.PolicyOffer, digest=labels, version=counts, bundle=st.binary(), policy_version=counts),
 )
 
 
@@ -154,31 +162,34 @@ def test_fields_of_a_newer_peer_are_skipped() -> None:
     assert decode_gateway_frame(b"\x00" + msgspec.msgpack.encode(told)) == frames.Cancel(attempt="a")
 
 
+def offer(bundle: bytes) -> frames.PolicyOffer:
+    return frames.PolicyOffer(digest="d", version=1, bundle=bundle)
+
+
 def test_frames_over_the_limit_are_refused_unread_and_unsent() -> None:
     with pytest.raises(FrameTooLargeError):
         decode_node_frame(b"\x00" * (FRAME_MAX_BYTES + 1))
-    noise = os.urandom(FRAME_MAX_BYTES).hex()
     with pytest.raises(FrameTooLargeError):
-        encode_frame(frames.PolicyOffer(digest="d", text=noise + noise))
+        encode_frame(offer(os.urandom(FRAME_MAX_BYTES)))
 
 
 def test_large_frames_travel_deflated() -> None:
-    words = " ".join(str(n) for n in range(20_000))
-    frame = frames.PolicyOffer(digest="d", text=words)
+    words = " ".join(str(n) for n in range(20_000)).encode()
+    frame = offer(words)
     data = encode_frame(frame)
     assert data[0] == DEFLATED and len(data) < len(words) / 2
     assert decode_gateway_frame(data) == frame
 
 
 def test_what_would_look_like_a_bomb_travels_plain() -> None:
-    frame = frames.PolicyOffer(digest="d", text="a" * 1_000_000)
+    frame = offer(b"a" * 1_000_000)
     data = encode_frame(frame)
     assert data[0] == PLAIN
     assert decode_gateway_frame(data) == frame
 
 
 def test_small_frames_travel_plain() -> None:
-    assert encode_frame(frames.PolicyOffer(digest="d", text="a" * (COMPRESS_FROM_BYTES // 2)))[0] == PLAIN
+    assert encode_frame(offer(b"a" * (COMPRESS_FROM_BYTES // 2)))[0] == PLAIN
 
 
 @pytest.mark.parametrize("size", [2_000_000, 200_000_000])
