@@ -136,5 +136,5 @@ def _facts(
         scores=scores,
         kept=_right(marks) / baseline.right if marks and baseline and baseline.right else None,
         tokens_per_s=speeds[0] if speeds else None,
-        speed_ratio=speeds[0] / speeds[1] if speeds else None,
+        speed_ratio=speeds[1] if speeds else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
+from itertools import accumulate, chain
 from pathlib import Path
 
 import msgspec
@@ -164,10 +165,11 @@ def test_an_examinee_says_and_judges_alike(float_model: FloatModel) -> None:
     assert examinee.context_tokens == 64
 
 
-def test_speeds_are_medians_of_rounds_in_turns(float_model: FloatModel) -> None:
-    ticks = iter(range(1000))
+def test_a_machine_that_slows_down_between_rounds_leaves_the_ratio_as_it_is(float_model: FloatModel) -> None:
     decoder = GraphDecoder(float_model.graph, 32, 40)
-    assert in_turns(decoder, decoder, lambda: float(next(ticks)), rounds=3) == (24.0, 24.0)
+    spans = [1.0, 1.0, *(seconds for slow in (1.0, 4.0, 8.0) for seconds in (slow, 2 * slow))]
+    ticks = iter(accumulate(chain.from_iterable((0.0, span) for span in spans)))
+    assert in_turns(decoder, decoder, lambda: next(ticks), rounds=3) == (6.0, 2.0)
 
 
 def test_a_model_of_another_family_needs_a_calibration_file(float_model: FloatModel, tmp_path: Path) -> None:
