@@ -91,7 +91,11 @@ async def test_two_first_starts_with_one_file_agree(database: Database, tmp_path
     assert found[0].key_id == found[1].key_id
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff", b"ed25519-private:AAAA", b"ed25519:AAAA", new_key().encode()])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff", b"ed25519-private:AAAA", b"ed25519:AAAA", new_key().encode()],
+    ids=["empty", "no-ascii", "short", "public", "a-node-key"],
+)
 def test_a_damaged_file_is_named_and_its_content_is_not(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "policy.key"
     path.write_bytes(content)
