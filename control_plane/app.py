@@ -29,6 +29,7 @@ import control_plane.telemetry.endpoints
 import control_plane.usage.endpoints
 from control_plane.openapi import describe_hot_paths
 from control_plane.plane import ControlPlane
+from control_plane.policy_admin.costs import cost_by
 from edgewise import __version__
 from edgewise.api.chat import ChatCompletions
 from edgewise.api.dispatch import App, HotPaths
@@ -80,7 +81,11 @@ def build_app(plane: ControlPlane) -> FastAPI:
     for routes in (
         control_plane.accounts.endpoints.router(plane.accounts),
         control_plane.policy_admin.endpoints.router(
-            plane.policies, plane.keyring, world=plane.world, recorded=plane.decisions.recorded
+            plane.policies,
+            plane.keyring,
+            world=plane.world,
+            recorded=plane.decisions.recorded,
+            cost_of=cost_by(plane.config.prices),
         ),
         control_plane.policy_bundles.endpoints.router(plane.bundles, plane.keyring),
         control_plane.policy_rollouts.endpoints.router(plane.rollouts, plane.keyring),

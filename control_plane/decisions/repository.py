@@ -22,7 +22,8 @@ GROUPS_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class RecordedRow:
-    """What a replay reads of a decision; `facts` and `terms` are JSON, no `terms` where they were not recorded."""
+    """What a replay reads of a decision; `facts` and `terms` are JSON, no `terms` where they were not recorded.
+    `tier` spoke last; no tokens while it speaks."""
 
     stream_id: str
     facts: str
@@ -30,6 +31,9 @@ class RecordedRow:
     rule: str
     policy_digest: str
     terms: str | None
+    tier: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,9 @@ class DecisionRepository:
             DecisionRow.rule,
             DecisionRow.policy_digest,
             cast(DecisionRow.terms, Text),
+            DecisionRow.last_tier,
+            DecisionRow.prompt_tokens,
+            DecisionRow.completion_tokens,
         )
         query = select(*columns).where(*_conditions(wanted)).order_by(DecisionRow.stream_id.desc()).limit(limit)
         if before_id is not None:

@@ -105,12 +105,15 @@ class RuleChangeView(BaseModel):
 
 
 class ModeChange(BaseModel):
-    """Decisions that would go from one mode to another; `examples` are stream ids."""
+    """Decisions that would go from one mode to another; `examples` are stream ids. `cost` is what their answers cost in
+    micro-units, `expected_cost` what as many cost on average in the other mode; null where nothing is known of it."""
 
     recorded: str
     replayed: str
     count: int
     examples: list[str]
+    cost: int | None = None
+    expected_cost: float | None = None
 
 
 class Replayed(BaseModel):
@@ -128,14 +131,16 @@ class Replayed(BaseModel):
     modes: dict[str, int]
     changes: list[ModeChange]
     rule_changes: list[RuleChangeView] = []
+    cost: int | None = Field(None, description="What the recorded answers cost, in micro-units; null without prices")
+    expected_cost: float | None = Field(
+        None, description="What they would cost; null where a mode has no recorded cost"
+    )
 
     @classmethod
     def of(cls, digest: str, found: Replay) -> Replayed:
         """The shape of a replay, the greatest change first."""
-        pairs = sorted(found.changes.items(), key=lambda item: -item[1].count)
-        changes = [
-            ModeChange(recorded=a, replayed=b, count=each.count, examples=each.examples) for (a, b), each in pairs
-        ]
+        pairs = sorted(found.changes, key=lambda pair: -found.changes[pair].count)
+        changes = [_mode_change(found, *pair) for pair in pairs]
         return cls(
             digest=digest,
             decisions=found.decisions,
@@ -147,7 +152,21 @@ class Replayed(BaseModel):
             modes=dict(found.modes),
             changes=changes,
             rule_changes=[_rule_change(each) for each in sorted(found.rules.values(), key=lambda each: -each.count)],
+            cost=found.costs.total,
+            expected_cost=found.costs.expected,
         )
+
+
+def _mode_change(found: Replay, before: str, after: str) -> ModeChange:
+    change, (cost, expected) = found.changes[before, after], found.costs.of(before, after)
+    return ModeChange(
+        recorded=before,
+        replayed=after,
+        count=change.count,
+        examples=change.examples,
+        cost=cost,
+        expected_cost=expected,
+    )
 
 
 def _rule_change(change: RuleChange) -> RuleChangeView:

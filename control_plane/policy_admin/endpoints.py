@@ -36,7 +36,7 @@ from control_plane.policy_admin.draft_schemas import (
     Tried,
 )
 from control_plane.policy_admin.errors import PolicyRejectedError
-from control_plane.policy_admin.replay import Recorded, replay
+from control_plane.policy_admin.replay import CostOf, Recorded, no_cost, replay
 from control_plane.policy_admin.schemas import (
     Change,
     Explained,
@@ -78,18 +78,24 @@ class PolicyRoute(AdminRoute):
 
 
 def router(
-    store: PolicyStore, keyring: KeyRing, *, world: World | None = None, recorded: RecordedDecisions | None = None
+    store: PolicyStore,
+    keyring: KeyRing,
+    *,
+    world: World | None = None,
+    recorded: RecordedDecisions | None = None,
+    cost_of: CostOf = no_cost,
 ) -> APIRouter:
     """Routes over the service; every one needs the role operator.
 
-    world: what dry runs know of devices and the cloud now. recorded: pages of decisions, for replays.
+    world: what dry runs know of devices and the cloud now. recorded: pages of decisions, for replays;
+    cost_of: what their answers cost.
     """
     operator = operator_only(keyring)
     routes = admin_router("policies", PolicyRoute)
     _add_reading(routes, store, operator)
     _add_changing(routes, store, operator)
     _add_trying(routes, store, operator, Analyst())
-    _add_dry_runs(routes, store, operator, world or HealthyWorld(), recorded or _no_decisions)
+    _add_dry_runs(routes, store, operator, world or HealthyWorld(), recorded or _no_decisions, cost_of)
     return routes
 
 
@@ -189,7 +195,12 @@ def _add_trying(routes: APIRouter, store: PolicyStore, operator: Callable[..., A
 
 
 def _add_dry_runs(
-    routes: APIRouter, store: PolicyStore, operator: Callable[..., Any], world: World, recorded: RecordedDecisions
+    routes: APIRouter,
+    store: PolicyStore,
+    operator: Callable[..., Any],
+    world: World,
+    recorded: RecordedDecisions,
+    cost_of: CostOf,
 ) -> None:
     @routes.post("/dry-run", responses=errors(404, 413) | _REFUSED, openapi_extra=UNAUDITED)
     async def dry_run(wanted: DryRun, by: Principal = Depends(operator)) -> Tried:
@@ -205,7 +216,7 @@ def _add_dry_runs(
         """What a policy would have changed over the newest recorded decisions."""
         policy = await _wanted(store, wanted)
         pages = recorded(wanted.since, wanted.tenant, wanted.last)
-        return Replayed.of(policy.digest, await replay(policy, store.active, pages))
+        return Replayed.of(policy.digest, await replay(policy, store.active, pages, cost_of))
 
 
 async def _wanted(store: PolicyStore, draft: Draft) -> Policy:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
 
+from control_plane.policy_admin.costs import Costs
 from control_plane.policy_replay.columns import Table
 from control_plane.policy_replay.context import smallest_context
 from control_plane.policy_replay.decide import decide, facts_table
@@ -43,6 +44,20 @@ class Recorded(Protocol):
     def policy_digest(self) -> str: ...
     @property
     def terms(self) -> str | None: ...
+    @property
+    def tier(self) -> str | None: ...
+    @property
+    def prompt_tokens(self) -> int | None: ...
+    @property
+    def completion_tokens(self) -> int | None: ...
+
+
+CostOf = Callable[[Recorded], int | None]
+"""What a recorded answer cost, in micro-units; None where that is not known."""
+
+
+def no_cost(recorded: Recorded) -> None:
+    """Nothing has a price."""
 
 
 @dataclass
@@ -85,7 +100,7 @@ class Replay:
     time limits, pace or budget, as far as these were recorded. `errors` counts those for which the policy's onError
     decides. `unfaithful` counts decisions of the policy in force that it would not repeat on what was recorded, because
     a fact was not recorded (words of clients never are): where it is not 0, read the changes with care. `rules` has the
-    first MAX_KINDS kinds of change, by rule.
+    first MAX_KINDS kinds of change, by rule. `costs`: what the answers cost, as far as it is known.
     """
 
     decisions: int = 0
@@ -97,24 +112,27 @@ class Replay:
     changes: dict[tuple[str, str], Change] = field(default_factory=dict)
     modes: Counter[str] = field(default_factory=Counter)
     rules: dict[Kind, RuleChange] = field(default_factory=dict)
+    costs: Costs = field(default_factory=Costs)
 
 
-async def replay(policy: Policy, active: Policy, pages: AsyncIterator[Sequence[Recorded]]) -> Replay:
+async def replay(
+    policy: Policy, active: Policy, pages: AsyncIterator[Sequence[Recorded]], cost_of: CostOf = no_cost
+) -> Replay:
     """Decide every recorded decision again, block by block, in a thread."""
     found = Replay()
     block: list[Recorded] = []
     async for rows in pages:
         block += rows
         if len(block) >= BLOCK_ROWS:
-            await asyncio.to_thread(_replay_block, found, policy, active, block)
+            await asyncio.to_thread(_replay_block, found, policy, active, block, cost_of)
             block = []
     if block:
-        await asyncio.to_thread(_replay_block, found, policy, active, block)
+        await asyncio.to_thread(_replay_block, found, policy, active, block, cost_of)
     await asyncio.to_thread(_explain, found, policy, active)
     return found
 
 
-def _replay_block(found: Replay, policy: Policy, active: Policy, rows: Sequence[Recorded]) -> None:
+def _replay_block(found: Replay, policy: Policy, active: Policy, rows: Sequence[Recorded], cost_of: CostOf) -> None:
     table = facts_table([msgspec.json.decode(row.facts) for row in rows])
     decisions = decide(policy, table)
     found.decisions += len(rows)
@@ -126,6 +144,7 @@ def _replay_block(found: Replay, policy: Policy, active: Policy, rows: Sequence[
         kind = Kind(row.rule, row.mode, decisions.rules[rule], str(MODES[mode]))
         _count(found, table, at, row, kind)
         found.other_terms += bool(other[at]) and kind.mode == row.mode
+        found.costs.add(row.mode, kind.mode, cost_of(row))
 
 
 def _unfaithful(active: Policy, table: Table, rows: Sequence[Recorded]) -> int:

@@ -67,8 +67,9 @@ def replay(
     typer.echo(f"{found['decisions']} decisions: {found['unchanged']} in the same mode", nl=False)
     others = f"{found['other_rule']} by another rule, {found.get('other_terms', 0)} with other terms"
     typer.echo(f" ({others}), {found['errors']} by onError")
-    rows = ((c["recorded"], c["replayed"], str(c["count"]), ", ".join(c["examples"])) for c in found["changes"])
-    print_table(("was", "would be", "decisions", "for example"), rows)
+    _print_modes(found["changes"])
+    if found.get("cost") is not None:
+        typer.echo(f"cost in micro-units: {found['cost']:,}; it would be {_cost(found['expected_cost'])}")
     _print_rules(found.get("rule_changes", []))
     if found["unfaithful"]:
         typer.echo(f"{found['unfaithful']} decisions read facts that are not recorded; take the counts with care")
@@ -78,6 +79,22 @@ def _draft(text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
     return {"version": int(text)} if text.isdecimal() else {"text": read_policy(Path(text))}
+
+
+def _print_modes(changes: list[dict[str, Any]]) -> None:
+    """By mode, with the cost where something has a price."""
+    priced = any(change.get("cost") is not None for change in changes)
+    head = ("was", "would be", "decisions", *(("cost", "would cost") if priced else ()), "for example")
+    print_table(head, (_mode_row(change, priced) for change in changes))
+
+
+def _mode_row(change: dict[str, Any], priced: bool) -> tuple[str, ...]:
+    costs = (_cost(change["cost"]), _cost(change["expected_cost"])) if priced else ()
+    return change["recorded"], change["replayed"], str(change["count"]), *costs, ", ".join(change["examples"])
+
+
+def _cost(micros: float | None) -> str:
+    return "not known" if micros is None else f"{micros:,.0f}"
 
 
 def _print_rules(changes: list[dict[str, Any]]) -> None:

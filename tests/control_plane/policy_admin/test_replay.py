@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from control_plane.policy_admin import replay as replaying
+from control_plane.policy_admin.costs import cost_by
 from control_plane.policy_admin.replay import EXAMPLES, Change, Kind, replay
+from control_plane.usage.limits import FREE, Price, Prices
 from policies import Policy
 from tests.control_plane.policy_admin.test_service import small
 
@@ -27,6 +29,9 @@ class Row:
     rule: str
     policy_digest: str = "another"
     terms: str | None = None
+    tier: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
 
 def recorded(facts: dict[str, Any], number: int, digest: str = "another") -> Row:
@@ -93,6 +98,32 @@ async def test_blocks_are_bounded_and_join() -> None:
     assert found.decisions == sum(found.modes.values()) == len(rows) > replaying.BLOCK_ROWS
     assert sum(change.count for change in found.changes.values()) == len(rows) // 3
     assert all(len(change.examples) == EXAMPLES for change in found.changes.values())
+
+
+async def test_what_changes_costs_as_much_as_the_average_of_the_new_mode() -> None:
+    costs = {"s0": 2, "s1": 4, "s2": 10, "s3": 30}
+    rows = some(6)
+    found = await replay(NEW, OLD, pages(rows), lambda row: costs.get(row.stream_id))
+    assert [row.mode for row in rows[:4]] == ["edge", "edge", "cloud", "cloud"]
+    assert found.costs.of("edge", "cloud") == (4, 20.0)
+    assert found.costs.of("cloud", "edge") == (30, 3.0)
+    assert (found.costs.total, found.costs.expected) == (46, 46 + 16 - 27)
+
+
+async def test_a_mode_without_recorded_costs_is_not_guessed() -> None:
+    found = await replay(NEW, OLD, pages(some(6)), lambda row: 4 if row.stream_id == "s1" else None)
+    assert found.costs.of("edge", "cloud") == (4, None)
+    assert (found.costs.total, found.costs.expected) == (4, None)
+    assert (await replay(NEW, OLD, pages(some(6)))).costs.total is None
+
+
+def test_an_answer_costs_what_its_tier_costs_once_it_has_ended() -> None:
+    cost = cost_by(Prices(cloud=Price(prompt_per_1k=1000, completion_per_1k=2000)))
+    row = Row("s", "{}", "cloud", "r", tier="cloud:worker-0", prompt_tokens=10, completion_tokens=5)
+    assert cost(row) == 20
+    assert cost(replace(row, tier="edge:phone")) == 0
+    assert cost(replace(row, completion_tokens=None)) is cost(replace(row, tier=None)) is None
+    assert cost_by(FREE)(row) is None
 
 
 async def test_kinds_of_change_are_bounded() -> None:

@@ -206,9 +206,9 @@ def test_a_policy_is_tried_and_replayed(api: FakeApi, command: Command, tmp_path
     decision = {"mode": "edge", "rule_id": "simple", "reason": "r"}
     tried = {"decision": decision, "rules": [], "flips": [], "differs": ["mode"], "active": decision | {"mode": "race"}}
     api.json("POST", "/admin/v1/policies/dry-run", tried)
-    change = {"recorded": "race", "replayed": "edge", "count": 3, "examples": [SID]}
+    change = {"recorded": "race", "replayed": "edge", "count": 3, "examples": [SID], "cost": 1500, "expected_cost": 2.5}
     replayed = {"decisions": 5, "unchanged": 2, "errors": 0, "unfaithful": 1, "changes": [change]}
-    replayed |= {"other_rule": 0, "other_terms": 2}
+    replayed |= {"other_rule": 0, "other_terms": 2, "cost": 4000, "expected_cost": None}
     api.json("POST", "/admin/v1/policies/replay", replayed)
     file = tmp_path / "p.yaml"
     file.write_text(seed_text(), encoding="utf-8")
@@ -220,6 +220,7 @@ def test_a_policy_is_tried_and_replayed(api: FakeApi, command: Command, tmp_path
     shown = command("policy", "replay", "3", "--last", "5").out
     assert SID in shown and "take the counts with care" in shown
     assert "(0 by another rule, 2 with other terms)" in shown
+    assert "1,500" in shown and "cost in micro-units: 4,000; it would be not known" in shown
     assert api.asked[-1].json["version"] == 3
 
 
