@@ -191,6 +191,7 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
         director=director,
         tell=lambda: changes.tell("policies"),
         issue=bundles.add,
+        refresh=bundles.refresh,
     )
     await rollouts.load()
     await bundles.refresh()
@@ -233,6 +234,7 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
         NodeGate(keyring, catalog),
         offer_for=lambda node_id: bundles.offer(rollouts.version_for(node_id)),
         policy_key=bundles.public_key,
+        on_policy_refused=bundles.refused,
         on_telemetry=telemetry.store,
         last_stored=telemetry.last_stored,
         wish=wishes.of,

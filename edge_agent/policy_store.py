@@ -28,10 +28,12 @@ POLICY_KIND: Final = "policy"
 Standing = Literal["seed", "in-force", "expired", "lost"]
 """Which policy decides: the seed, the bundle; after its time, or when no kept bundle can be used, the safe decision."""
 
+_ISSUED_ANEW: Final = "wait some minutes: the control plane issues it under a new version; if not, activate it again"
 _REMEDIES: Final = {
-    Refusal.EXPIRED: "set this device's clock; if it is right, look why the control plane does not renew its bundles",
-    Refusal.OLDER: "activate the policy again, so that it is issued under a new version",
-    Refusal.OTHER: "activate the policy again, so that it is issued under a new version",
+    Refusal.EXPIRED: "set this device's clock, and it is offered again; if the clock is right, look why the control "
+    "plane does not renew its bundles",
+    Refusal.OLDER: _ISSUED_ANEW,
+    Refusal.OTHER: _ISSUED_ANEW,
     Refusal.PROFILE: "upgrade this agent to the control plane's release",
     Refusal.SCHEMA: "upgrade this agent to the control plane's release",
 }

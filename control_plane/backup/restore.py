@@ -1,6 +1,7 @@
 """Restoring: everything is checked first, then SQL takes all of it in one transaction, or nothing.
 
-The schema is built at the archive's own revision, filled, and then brought up to this release's.
+The schema is built at the archive's own revision, filled, and then brought up to this release's. Policy bundles come
+back as over: devices may have later ones, so the next start issues the policy anew.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from alembic import command
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, column, func, insert, inspect, select, table, text
+from sqlalchemy import Connection, column, func, insert, inspect, select, table, text, update
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -27,6 +28,7 @@ from control_plane.decisions.sealed import sealed_values
 from control_plane.decisions.tables import SealedStreamRow
 from control_plane.engines import APPLICATION_NAME
 from control_plane.errors import DatabaseTooNewError
+from control_plane.policy_bundles.tables import PolicyBundleRow
 
 _PORTION = 500
 _VERSION_TABLE = "alembic_version"
@@ -64,6 +66,7 @@ async def restore_tables(
         if database.is_postgres:
             await _count_on(connection, archive)
         await connection.run_sync(upgrade)
+        await connection.execute(update(PolicyBundleRow).values(not_after=PolicyBundleRow.issued_at))
         return await _sort_streams(connection, archive)
 
 

@@ -32,6 +32,8 @@ class Registrar(Protocol):
 
     async def store(self, connection: NodeConnection, frame: frames.Telemetry) -> int: ...
 
+    def policy_refused(self, status: frames.PolicyStatus) -> None: ...
+
     def leave(self, connection: NodeConnection) -> None: ...
 
 
@@ -133,7 +135,7 @@ class NodeConnection:
         self._perform(self._session.on_admitted(grant, self._clock()))
 
     def offer_policy(self, offer: frames.PolicyOffer) -> None:
-        """Offer the bundle that the node should decide by, unless it was offered already."""
+        """Offer the bundle that the node should decide by, unless it was offered already; a refused one again later."""
         self._perform(self._session.offer_policy(offer))
 
     def dismiss(self, error: EdgewiseError, *, reason: str = "", reconnect_after_s: float | None = None) -> None:
@@ -207,6 +209,8 @@ class NodeConnection:
                 self.heartbeat, self.heartbeat_at = frame, self._clock()
             case frames.PolicyStatus():
                 self.policy_status = frame
+                if not frame.applied:
+                    self._registrar.policy_refused(frame)
             case frames.CommandAck(id=command_id, stage="done" | "failed"):
                 answer = self._commands.get(command_id)
                 if answer is not None and not answer.done():

@@ -84,6 +84,7 @@ class NodeRegistry:
         last_stored: LastStored | None = None,
         offer_for: OfferFor = lambda node_id: None,
         policy_key: str = "",
+        on_policy_refused: Callable[[frames.PolicyStatus], None] = lambda status: None,
         epochs: Epochs | None = None,
         config: NodesConfig | None = None,
         rng: random.Random | None = None,
@@ -92,7 +93,8 @@ class NodeRegistry:
         wanted_models: WantedModels = lambda hello, admission: {},
     ) -> None:
         """`wish` tells what operators wish of a node, `wanted_models` which versions a node should have instead,
-        `offer_for` which policy bundle a device should decide by; `policy_key` is the public key of bundles."""
+        `offer_for` which policy bundle a device should decide by; `policy_key` is the public key of bundles, and
+        `on_policy_refused` is told what devices say of those that they do not take."""
         self.clock = clock
         self._wish = wish
         self._wanted_models = wanted_models
@@ -109,6 +111,7 @@ class NodeRegistry:
         self._tiers: dict[str, NodeTier] = {}
         self._offer_for = offer_for
         self._policy_key = policy_key
+        self._on_policy_refused = on_policy_refused
         self._remote: RemoteNodes = NoRemoteNodes()
 
     def link(self, remote: RemoteNodes) -> None:
@@ -292,6 +295,10 @@ class NodeRegistry:
     def _offer(self, hello: frames.Hello) -> frames.PolicyOffer | None:
         decides = hello.kind == "edge" and frames.POLICY_BUNDLE in hello.capabilities
         return self._offer_for(hello.node_id) if decides else None
+
+    def policy_refused(self, status: frames.PolicyStatus) -> None:
+        """A node does not take the bundle that it was offered."""
+        self._on_policy_refused(status)
 
     def leave(self, connection: NodeConnection) -> None:
         """Forget this connection; a newer one of the same node stays (compare and set)."""

@@ -6,7 +6,7 @@ registry decides who is let in. The node's end is edgewise/node/session.py; docs
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -24,6 +24,7 @@ from control_plane.nodes.actions import (
 )
 from control_plane.nodes.attempts import AttemptBook
 from control_plane.nodes.errors import tier_error
+from control_plane.nodes.offered import OfferAgain, OfferedPolicy
 from edgewise.generation.state import GenerationState
 from edgewise.routing.tier import Chunk, Usage
 from edgewise.wire import frames
@@ -43,6 +44,7 @@ class GatewayConfig:
     heartbeat_s: float = 2.0
     lost_after_s: float = 7.0
     hello_timeout_s: float = 5.0
+    offer_again: OfferAgain = field(default_factory=OfferAgain)
 
 
 class GatewaySession:
@@ -56,7 +58,7 @@ class GatewaySession:
         self._config = config or GatewayConfig()
         self._heard_at = now
         self._attempts = AttemptBook()
-        self._offered = ""
+        self._policy = OfferedPolicy(self._config.offer_again)
 
     @property
     def open_attempts(self) -> int:
@@ -81,7 +83,7 @@ class GatewaySession:
             case frames.Hello() if self.phase == "waiting":
                 return self._on_hello(frame)
             case _ if self.phase == "live":
-                return self._on_live(frame)
+                return self._on_live(frame, now)
             case _:
                 return self.on_fault(_unexpected(frame, "hello first, then silence until welcome"))
 
@@ -101,7 +103,7 @@ class GatewaySession:
         if self.phase != "admitting" or self.hello is None:
             return []
         self.phase, self.grant, self._heard_at = "live", grant, now
-        self._offered = self.hello.policy_digest
+        self._policy.digest = self.hello.policy_digest
         welcome = frames.Welcome(
             protocol=self.protocol,
             connection_epoch=grant.connection_epoch,
@@ -126,21 +128,29 @@ class GatewaySession:
 
     def deadline(self) -> float | None:
         """When `on_tick` is due; None after the end."""
-        if self.phase == "closed":
-            return None
-        limit_s = self._config.lost_after_s
-        return self._heard_at + (limit_s if self.phase == "live" else min(limit_s, self._config.hello_timeout_s))
+        lost_at = self._lost_at()
+        return lost_at if lost_at is None or self._policy.again_at is None else min(lost_at, self._policy.again_at)
 
     def on_tick(self, now: float) -> list[Action]:
-        """Time passed: a node that never said hello, or one whose heartbeats stopped."""
-        due = self.deadline()
-        if due is None or now < due:
+        """Time passed: a node that never said hello, one whose heartbeats stopped, or that refused a bundle a while
+        ago."""
+        lost_at = self._lost_at()
+        if lost_at is None:
             return []
+        if now < lost_at:
+            offer = self._policy.again(now)
+            return [Send(offer)] if offer is not None else []
         if self.phase != "live":
             return self.on_refused(
                 SessionError("No hello came in time", expected=f"one within {self._config.hello_timeout_s:g} s")
             )
         return self.dismiss(SessionError(f"No frame came for {self._config.lost_after_s:g} s", where=self.name))
+
+    def _lost_at(self) -> float | None:
+        if self.phase == "closed":
+            return None
+        limit_s = self._config.lost_after_s
+        return self._heard_at + (limit_s if self.phase == "live" else min(limit_s, self._config.hello_timeout_s))
 
     # What the gateway wants ---------------------------------------------------------------------------------------
 
@@ -168,11 +178,9 @@ class GatewaySession:
         return [Send(frames.Cancel(attempt=attempt)), AttemptEnded(attempt, error=error)]
 
     def offer_policy(self, offer: frames.PolicyOffer) -> list[Action]:
-        """Offer a bundle, unless it is the one offered last, or, before any was, the one that the node came with."""
-        if self.phase != "live" or self._offered == offer.digest:
-            return []
-        self._offered = offer.digest
-        return [Send(offer)]
+        """Offer a bundle, unless it is the one offered last, or, before any was, the one that the node came with. A
+        refused one is offered again by `on_tick`."""
+        return [Send(offer)] if self.phase == "live" and self._policy.on_offer(offer) else []
 
     def command(self, command: frames.Command) -> list[Action]:
         """Ask for a command. Raises SessionError when the node is not connected."""
@@ -205,7 +213,7 @@ class GatewaySession:
         self.phase, self.hello, self.protocol = "admitting", hello, agreed
         return [Admit(hello)]
 
-    def _on_live(self, frame: frames.NodeFrame) -> list[Action]:
+    def _on_live(self, frame: frames.NodeFrame, now: float) -> list[Action]:
         match frame:
             case frames.Tokens():
                 return self._on_tokens(frame)
@@ -222,7 +230,10 @@ class GatewaySession:
                 return [Send(frames.HeartbeatAck(seq=seq, echo=sent_at)), Reported(frame)]
             case frames.Telemetry() if self.hello and frame.stream == self.hello.telemetry_stream:
                 return [StoreTelemetry(frame)]
-            case frames.PolicyStatus() | frames.CommandAck():
+            case frames.PolicyStatus():
+                self._policy.on_status(frame, now)
+                return [Reported(frame)]
+            case frames.CommandAck():
                 return [Reported(frame)]
             case _:
                 return self.on_fault(_unexpected(frame, "no second hello, no second telemetry stream"))

@@ -1,19 +1,23 @@
 """`python -m control_plane.policy_bundles.replace_key --data-dir DIR [--prepare]`: another key signs policy bundles.
 
 With --prepare the next key is only made, so that devices can be told before it signs. Without, it takes its place: stop
-all gateways first, since one that runs goes on offering what it has and issues nothing more. The old file is kept.
+all gateways first, since one that runs goes on offering what it has and issues nothing more. Old files are kept. What
+fails half-way is taken up by a second run.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+from itertools import count
 from pathlib import Path
 
 from control_plane.audit.service import SYSTEM, AuditTrail, utc_now
 from control_plane.config import ControlConfig
 from control_plane.database import Database
 from control_plane.policy_admin.service import POLICIES
+from control_plane.policy_bundles.errors import SigningKeyError
+from control_plane.policy_bundles.repository import BundleRepository
 from control_plane.policy_bundles.signing_key import read_signing_key, register, write_signing_key
 from control_plane.seat import first_start, is_taken
 from edgewise.signing import Ed25519Signer, PublicKey
@@ -48,24 +52,42 @@ async def replace_key(config: ControlConfig) -> PublicKey:
     database = Database(config.sql_url)
     try:
         await database.migrate()
-        async with first_start(config.data_dir):
-            signer = await asyncio.to_thread(_swap, config.policy_key_file)
-            async with database.session(lock=POLICIES) as session:
-                await register(session, AuditTrail(database), signer, actor=SYSTEM, at=utc_now())
+        async with first_start(config.data_dir), database.session(lock=POLICIES) as session:
+            present = await BundleRepository(session).key()
+            signer = await asyncio.to_thread(_swap, config.policy_key_file, present.key_id if present else "")
+            await register(session, AuditTrail(database), signer, actor=SYSTEM, at=utc_now())
     finally:
         await database.close()
     return signer.public
 
 
-def _swap(path: Path) -> Ed25519Signer:
-    """The new key's file stands at `path`, the old one at `….old`."""
-    prepare_key(path)
-    if path.exists():
-        path.replace(path.with_name(path.name + ".old"))
-    _next(path).replace(path)
+def _swap(path: Path, present: str) -> Ed25519Signer:
+    """The new key's file stands at `path`, the old one at `….old`. `present` is the id of the registered key: where an
+    earlier run has put that aside and did not come to registering the next, there is nothing left to swap."""
+    olds = sorted(path.parent.glob(f"{path.name}.old*"))
+    if not (path.exists() and _key_id(path) not in ("", present) and present in map(_key_id, olds)):
+        prepare_key(path)
+        if path.exists():
+            path.rename(_free(path))
+        _next(path).rename(path)
     signer = read_signing_key(path)
     assert signer is not None
     return signer
+
+
+def _key_id(path: Path) -> str:
+    """Of the key in a file; empty where it holds none that can be read."""
+    try:
+        signer = read_signing_key(path)
+    except SigningKeyError:
+        return ""
+    return signer.key_id if signer else ""
+
+
+def _free(path: Path) -> Path:
+    """`….old`, or `….old2` and so on where there are older ones: no private key is ever written over."""
+    names = (path.with_name(f"{path.name}.old{'' if at == 1 else at}") for at in count(1))
+    return next(name for name in names if not name.exists())
 
 
 def _next(path: Path) -> Path:

@@ -1,13 +1,15 @@
 """PolicyBundles: issues signed bundles into SQL, and holds those that devices may be offered in memory.
 
 Every activation issues anew, in its own transaction, since a device takes no version below the one it has: an earlier
-policy comes back as a later bundle. A bundle whose time is half over is renewed by whichever gateway notices.
+policy comes back as a later bundle. A bundle whose time is half over, or that devices find too old, is renewed by
+whichever gateway notices.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,21 +22,24 @@ from control_plane.database import Database
 from control_plane.policy_admin.errors import PolicyNotFoundError
 from control_plane.policy_admin.repository import PolicyRepository
 from control_plane.policy_admin.service import POLICIES
-from control_plane.policy_bundles.errors import NotIssuableError
+from control_plane.policy_bundles.errors import NotIssuableError, SigningKeyError
 from control_plane.policy_bundles.repository import BundleRepository
 from control_plane.policy_bundles.signing_key import require_registered
-from control_plane.policy_bundles.tables import PolicyBundleRow
+from control_plane.policy_bundles.tables import PolicyBundleRow, PolicyKeyRow
 from edgewise.signing import Ed25519Signer
 from edgewise.wire.codec import encode_frame
 from edgewise.wire.errors import FrameTooLargeError
-from edgewise.wire.frames import PolicyOffer
-from policies import SUPPORTED_MODES, Policy
-from policies.bundle import BundleError, pack
+from edgewise.wire.frames import PolicyOffer, PolicyStatus
+from policies import SUPPORTED_MODES, Policy, PolicyError
+from policies.bundle import BundleError, Refusal, pack
 from policies.bundle.envelope import split
 
 log = logging.getLogger(__name__)
 
 LIFETIME: Final = timedelta(days=30)
+AGAIN_S: Final = 300.0
+"""A policy is issued anew, or the attempt is made, this often at most, whatever devices say or stands against it."""
+BEHIND: Final = (Refusal.OLDER, Refusal.OTHER)
 Listener = Callable[[], None]
 
 
@@ -49,6 +54,7 @@ class PolicyBundles:
         in_use: Callable[[], Iterable[int]],
         lifetime: timedelta = LIFETIME,
         now: Callable[[], datetime] = utc_now,
+        clock: Callable[[], float] = time.monotonic,
         tell: Callable[[], None] = lambda: None,
     ) -> None:
         """`tell` is called after each bundle issued here outside of an activation, so that other gateways `refresh`."""
@@ -57,8 +63,11 @@ class PolicyBundles:
         self._in_use = in_use
         self._lifetime = lifetime
         self._now = now
+        self._clock = clock
         self._tell_others = tell
         self._offers: dict[int, PolicyOffer] = {}
+        self._behind: set[int] = set()
+        self._not_before: dict[int, float] = {}
         self._listeners: list[Listener] = []
         self._refreshing = asyncio.Lock()
 
@@ -87,32 +96,32 @@ class PolicyBundles:
         """
         bundles, now = BundleRepository(session), self._now()
         require_registered(self._signer, await bundles.key())
-        # Never below the second it was issued in: a database put back from a backup issues what devices find newer.
-        version = max(await bundles.last_version() + 1, int(now.timestamp()))
-        row = await asyncio.to_thread(self._packed, policy, policy_version, version, now)
-        await bundles.forget_expired(now)
+        last_version, last_issued_at = await bundles.last()
+        # Never below the second it was issued in: a database that lost its newest rows issues what devices find newer.
+        version = max(last_version + 1, int(now.timestamp()))
+        # A device's time is never before the issue of what it has. Was one gateway's clock far ahead then, a bundle by
+        # the right time would be over there.
+        issued_at = max(now, last_issued_at or now)
+        row = await asyncio.to_thread(self._packed, policy, policy_version, version, issued_at)
         await bundles.add(row)
+        await bundles.forget_expired(now)
         event.listen(session.sync_session, "after_commit", lambda _: self._learn(_offer(row)), once=True)
 
-    async def issue(self, policy_version: int) -> PolicyOffer:
-        """Issue a policy version anew, above every version that any device can have.
-
-        Raises PolicyNotFoundError, and what `add` raises.
-        """
-        return await self._issued(policy_version, only_if_due=False)
+    def refused(self, status: PolicyStatus) -> None:
+        """A device does not take a bundle. Where it has a later one than the newest that is known here, SQL has lost
+        some (a failover, a recovery to an earlier moment), and the next `refresh` issues the policy above it."""
+        offer = self._offers.get(status.policy_version)
+        if status.refusal in BEHIND and offer is not None and offer.digest == status.digest:
+            self._behind.add(offer.version)
 
     async def refresh(self) -> None:
-        """Know the newest bundle of each version in use; issue it where there is none or its time is half over. When
-        nothing changed, this costs one small query each."""
+        """Know the newest bundle of each version in use; issue it where there is none, its time is half over, or
+        devices have later ones. What cannot be issued is logged, the bundle before is offered on, and the next attempt
+        comes after AGAIN_S. When nothing changed, this costs one small query each."""
         async with self._refreshing:
             for policy_version in sorted(set(self._in_use())):
-                async with self._database.reading() as session:
-                    newest = await BundleRepository(session).newest(policy_version)
-                    key = await BundleRepository(session).key()
-                if newest is None or self._due(newest) or (key is not None and newest.key_id != key.key_id):
-                    await self._issued(policy_version, only_if_due=True)
-                elif not self._knows(newest):
-                    await self._load(policy_version)
+                await self._refresh(policy_version)
+            self._forget_unused(set(self._in_use()))
 
     async def newest(self) -> list[PolicyBundleRow]:
         """The newest bundle of each version in use, from SQL, without its bytes."""
@@ -120,18 +129,34 @@ class PolicyBundles:
             found = [await BundleRepository(session).newest(version) for version in sorted(set(self._in_use()))]
         return [row for row in found if row is not None]
 
-    async def _issued(self, policy_version: int, *, only_if_due: bool) -> PolicyOffer:
+    async def _refresh(self, policy_version: int) -> None:
+        async with self._database.reading() as session:
+            newest = await BundleRepository(session).newest(policy_version)
+            key = await BundleRepository(session).key()
+        if newest is not None and not self._knows(newest):
+            await self._load(policy_version)
+        if not self._due(newest, key) or self._clock() < self._not_before.get(policy_version, 0.0):
+            return
+        try:
+            await self._renew(policy_version, newest)
+        except (SigningKeyError, NotIssuableError, PolicyNotFoundError, PolicyError) as error:
+            log.error("policy version %d cannot be issued anew: %s", policy_version, error)
+        self._not_before[policy_version] = self._clock() + AGAIN_S
+
+    async def _renew(self, policy_version: int, seen: PolicyBundleRow | None) -> None:
+        """Issue it above everything else, unless another gateway has done so since `seen`, or has put another policy in
+        its place: whose bundle is the later one then, and must stay it."""
         policy = await self._policy(policy_version)
         async with self._database.session(lock=POLICIES) as session:
-            newest = await BundleRepository(session).newest(policy_version) if only_if_due else None
-            fresh = newest is not None and not self._due(newest) and newest.key_id == self._signer.key_id
-            if not fresh:
+            bundles = BundleRepository(session)
+            newest = await bundles.newest(policy_version)
+            issues = policy_version in await bundles.in_use() and _version(newest) == _version(seen)
+            if issues:
                 await self.add(session, policy_version, policy)
-        if fresh:  # another gateway was first
-            await self._load(policy_version)
-        else:
+        if issues:
             self._tell_others()
-        return self._offers[policy_version]
+        else:
+            await self._load(policy_version)
 
     async def _policy(self, policy_version: int) -> Policy:
         async with self._database.reading() as session:
@@ -159,12 +184,23 @@ class PolicyBundles:
         for listener in tuple(self._listeners):
             listener()
 
-    def _due(self, row: PolicyBundleRow) -> bool:
-        return self._now() >= row.issued_at + (row.not_after - row.issued_at) / 2
+    def _forget_unused(self, in_use: set[int]) -> None:
+        """Keep what is in use, and what was committed this moment and comes into use next: it is later than all that
+        is."""
+        last = max((offer.version for policy, offer in self._offers.items() if policy in in_use), default=0)
+        self._offers = {
+            policy: offer for policy, offer in self._offers.items() if policy in in_use or offer.version > last
+        }
+        self._behind &= {offer.version for offer in self._offers.values()}
 
-    def _packed(self, policy: Policy, policy_version: int, version: int, now: datetime) -> PolicyBundleRow:
-        """A bundle that fits into a frame. The whole second before `now` is when it is issued."""
-        issued_at = now.replace(microsecond=0)
+    def _due(self, newest: PolicyBundleRow | None, key: PolicyKeyRow | None) -> bool:
+        if newest is None or newest.version in self._behind or (key is not None and newest.key_id != key.key_id):
+            return True
+        return self._now() >= newest.issued_at + (newest.not_after - newest.issued_at) / 2
+
+    def _packed(self, policy: Policy, policy_version: int, version: int, at: datetime) -> PolicyBundleRow:
+        """A bundle that fits into a frame. The whole second before `at` is when it is issued."""
+        issued_at = at.replace(microsecond=0)
         not_after = issued_at + self._lifetime
         times = {"issued_at_s": int(issued_at.timestamp()), "not_after_s": int(not_after.timestamp())}
         try:
@@ -187,6 +223,10 @@ class PolicyBundles:
                 remedy="make the policy smaller: fewer rules, shorter lists and texts; nothing was changed",
             ) from error
         return row
+
+
+def _version(row: PolicyBundleRow | None) -> int:
+    return row.version if row is not None else 0
 
 
 def _offer(row: PolicyBundleRow) -> PolicyOffer:

@@ -22,6 +22,7 @@ from control_plane.policy_rollouts.errors import CandidateError, RolloutDamagedE
 from control_plane.policy_rollouts.repository import ENDED, PolicyRolloutRepository
 from control_plane.policy_rollouts.stored import Stored
 from control_plane.policy_rollouts.tables import PolicyRolloutRow
+from edgewise.wire.errors import EdgewiseError
 from policies.rollout import (
     Approved,
     Done,
@@ -78,7 +79,8 @@ class RolloutBook:
     """Writes in transactions that hold the lock POLICIES."""
 
     def __init__(self, audit: AuditTrail, policies: PolicyStore, issue: Issue, now: Callable[[], datetime]) -> None:
-        """`issue` makes a version ready for devices: above all that they hold, since they take no earlier one."""
+        """`issue` makes a version ready for devices: above all that they hold, since they take no earlier one. An
+        EdgewiseError of its comes before it has written anything."""
         self._audit = audit
         self._policies = policies
         self._issue = issue
@@ -136,7 +138,7 @@ class RolloutBook:
         if not isinstance(wish, RollBackAsked) or row.position in ENDED:
             raise error
         await self._store(session, row, row.state, RolledBack.word)
-        await self._issue_version(session, row.base_version)
+        await self._issue_base(session, row)
         why = wish.why or "it was damaged"
         self._record(
             session, row.id, ACTIONS[RollBackAsked], wish.by, f"{row.position} (damaged)", f"{RolledBack.word}: {why}"
@@ -150,9 +152,20 @@ class RolloutBook:
                 version = await self._version(session, row.candidate_version)
                 await self._policies.activate_within(session, version, action=ACTIVATION, actor=SYSTEM)
             case RolledBack():
-                await self._issue_version(session, row.base_version)
+                await self._issue_base(session, row)
             case Running(stage) if stored.plan.stages[stage].mode is StageMode.ENFORCE:
                 await self._issue_version(session, row.candidate_version)
+
+    async def _issue_base(self, session: AsyncSession, row: PolicyRolloutRow) -> None:
+        """Rolling back always works: where no bundle can be issued, gateways decide by the old policy all the same, and
+        devices get it when bundles are issued again.
+
+        No savepoint: its release counts as a commit for those who wait for one before they offer a bundle.
+        """
+        try:
+            await self._issue_version(session, row.base_version)
+        except EdgewiseError as error:
+            log.error("%s: no bundle of policy version %d was issued: %s", target(row.id), row.base_version, error)
 
     async def _issue_version(self, session: AsyncSession, number: int) -> None:
         version = await self._version(session, number)

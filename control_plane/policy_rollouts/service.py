@@ -36,7 +36,7 @@ from control_plane.policy_rollouts.tables import PolicyRolloutRow
 from control_plane.policy_rollouts.totals import RunMeter
 from edgewise.wire.errors import EdgewiseError
 from policies import PolicyError
-from policies.rollout import Measured, RolloutPlan, Step, Ticked, advance, load_rollout
+from policies.rollout import Measured, RolloutPlan, RolloutState, Step, Ticked, advance, load_rollout
 
 EVERY_S: Final = 1.0
 """How often an open rollout is looked at: a gateway that dies has measured for nothing for no longer than that."""
@@ -49,6 +49,10 @@ async def refuse_while_open(session: AsyncSession) -> None:
     row = await PolicyRolloutRepository(session).open()
     if row is not None:
         raise RolloutOpenError(row.id, row.name)
+
+
+async def _nothing() -> None:
+    """There are no bundles."""
 
 
 class PolicyRollouts:
@@ -68,10 +72,11 @@ class PolicyRollouts:
         now: Callable[[], datetime] = utc_now,
         tell: Callable[[], None] = lambda: None,
         issue: Issue = for_gateways_only,
+        refresh: Callable[[], Awaitable[None]] = _nothing,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """gateway: names what is counted here. `tell` is called after each change, so that other gateways `reload`;
-        `issue`, in its transaction, makes a version ready for devices."""
+        `issue`, in its transaction, makes a version ready for devices; `refresh` learns what another gateway issued."""
         self.director = director or Director()
         self.damage: RolloutDamagedError | None = None
         self.now = now
@@ -81,6 +86,7 @@ class PolicyRollouts:
         self._book = RolloutBook(audit, policies, issue, now)
         self._gateway = gateway
         self._tell_others = tell
+        self._refresh = refresh
         self._sleep = sleep
         self._changing = asyncio.Lock()
         self._meter: tuple[tuple[int, int], RunMeter] = (0, 0), RunMeter()
@@ -210,9 +216,17 @@ class PolicyRollouts:
             self._stored = counted
             if moved:
                 await self._policies.load()  # first: until the rollout is taken in, its own two policies decide
+                await self._try_refresh()  # then: listeners offer devices what is known here
                 await self._take_in()
         if moved:
             self._tell_others()
+
+    async def _try_refresh(self) -> None:
+        """Devices may wait for a bundle; the move may not."""
+        try:
+            await self._refresh()
+        except EdgewiseError as error:
+            log.warning("the bundles of policies are not known: %s", error)
 
     async def _tick(self, session: AsyncSession, staged: Staged, *, is_news: bool) -> bool:
         """Whether it stands elsewhere by now than this gateway knows."""
@@ -233,9 +247,9 @@ class PolicyRollouts:
     async def _steps(self, rollouts: PolicyRolloutRepository, stored: Stored) -> list[Step]:
         """What the measures do, and then the time."""
         state, at_s, steps = stored.state, self.now_s(), []
-        if run := getattr(state.position, "run", 0):
-            measures = read_totals(stored.row.id, await rollouts.totals(stored.row.id, run)).measures
-            steps.append(advance(stored.plan, state, Measured(run, measures, at_s)))
+        if run := _run_of(state):
+            totals = read_totals(stored.row.id, await rollouts.totals(stored.row.id, run))
+            steps.append(advance(stored.plan, state, Measured(run, totals.measures, at_s)))
             state = steps[-1].state
         return [*steps, advance(stored.plan, state, Ticked(at_s))]
 
@@ -271,8 +285,10 @@ class PolicyRollouts:
         same = staged is not None and staged.id == row.id
         plan = staged.plan if staged and same else await asyncio.to_thread(read_plan, row)
         state = read_state(row, plan).state
+        async with self._database.reading() as session:  # damaged counts hold it, too, at every `load`
+            read_totals(row.id, await PolicyRolloutRepository(session).totals(row.id, _run_of(state)))
         base, candidate = [await self._version(number) for number in (row.base_version, row.candidate_version)]
-        meter = self._meter_of(row.id, getattr(state.position, "run", 0))
+        meter = self._meter_of(row.id, _run_of(state))
         return Staged(row.id, row.revision, plan, state, base, candidate, meter)
 
     async def _version(self, number: int) -> Version:
@@ -289,6 +305,12 @@ class PolicyRollouts:
         log.error("%s", error)
         self.damage = error
         self.director.stage(None)
+
+
+def _run_of(state: RolloutState) -> int:
+    """The run in which it measures; 0, of which nobody counts anything, where it does not."""
+    run: int = getattr(state.position, "run", 0)
+    return run
 
 
 async def _row(session: AsyncSession, rollout_id: int) -> PolicyRolloutRow:

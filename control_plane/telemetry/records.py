@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from control_plane.decisions.device import TERMS_MAX_CHARS
 from control_plane.text import clip
 from edgewise.wire.frames import Scalar, TelemetryRecord
 
 NAME_MAX_CHARS = 64
 VALUE_MAX_CHARS = 256
+LONGER = {"terms": TERMS_MAX_CHARS}
+"""Texts that are worth nothing when they are cut, and how long each may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,9 @@ def sample_of(seq: int, record: TelemetryRecord, received: datetime) -> Sample:
 
 
 def storable(values: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Short texts without NUL or lone surrogates, and finite numbers: JSON knows no NaN and no infinity."""
+    """Texts of bounded length without NUL or lone surrogates, and finite numbers: JSON knows no NaN and no infinity."""
     return {
-        clip(name, NAME_MAX_CHARS): clip(value, VALUE_MAX_CHARS) if isinstance(value, str) else value
+        clip(name, NAME_MAX_CHARS): clip(value, LONGER.get(name, VALUE_MAX_CHARS)) if isinstance(value, str) else value
         for name, value in values.items()
         if not isinstance(value, float) or math.isfinite(value)
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -34,11 +35,10 @@ from edgewise.dialects.render import AnswerHeader, ChatRenderer, CompletionBuild
 from edgewise.dialects.shared_render import Renderer
 from edgewise.dialects.sse import DONE, frame
 from edgewise.streams.entries import ErrorEntry, TokensEntry, decode_entry
-from edgewise.streams.log import Record
-from edgewise.streams.pacing import Pace, Sleep
+from edgewise.streams.pacing import Pace, Records, Sleep, paced
+from edgewise.streams.tailer import TailerHub
 from edgewise.wire.errors import EdgewiseError, ErrorInfo, LogUnavailableError, ShuttingDownError
 
-Records = AsyncGenerator[Record, None]
 T = TypeVar("T")
 INTERRUPTIONS = frozenset({LogUnavailableError.number, ShuttingDownError.number})
 """Errors that stop a reader here; its stream is still open."""
@@ -74,29 +74,30 @@ class ChatCompletions:
         if (rate := self._service.host.rate(visit.answer.sid)) is not None:
             visit.headers = rate_headers(rate)
         respond = self._stream if request.stream else self._whole
+        await respond(visit, receive, send)
+
+    async def _stream(self, visit: Visit, receive: Receive, send: Send) -> None:
+        shown = shown_records(self._service.hub, visit.answer, visit.after, self._drain.sleep)
+        async with aclosing(shown) as records:
+            renderer = ChatRenderer(visit.answer)
+            head = b""
+            if visit.after < 0:
+                begun = await self._unless_gone(visit, receive, _until_token(records, renderer))
+                if begun is None:
+                    return
+                error, head = begun
+                if error is not None:
+                    await _refuse(visit, error, send)
+                    return
+            frames = render_frames(records, renderer, visit.after)
+            if await send_stream(receive, send, frames, visit_headers(visit), head):
+                await visit.done()
+            else:
+                await visit.left(told=True)
+
+    async def _whole(self, visit: Visit, receive: Receive, send: Send) -> None:
         async with aclosing(self._service.hub.follow(visit.answer.sid, -1)) as records:
-            await respond(visit, records, receive, send)
-
-    async def _stream(self, visit: Visit, records: Records, receive: Receive, send: Send) -> None:
-        renderer = ChatRenderer(visit.answer)
-        head = b""
-        pace = pace_of(visit.answer, self._drain.sleep)
-        if visit.after < 0:
-            begun = await self._unless_gone(visit, receive, _until_token(records, renderer, pace))
-            if begun is None:
-                return
-            error, head = begun
-            if error is not None:
-                await _refuse(visit, error, send)
-                return
-        frames = render_frames(records, renderer, visit.after, pace)
-        if await send_stream(receive, send, frames, visit_headers(visit), head):
-            await visit.done()
-        else:
-            await visit.left(told=True)
-
-    async def _whole(self, visit: Visit, records: Records, receive: Receive, send: Send) -> None:
-        builder = await self._unless_gone(visit, receive, complete(records, CompletionBuilder(visit.answer)))
+            builder = await self._unless_gone(visit, receive, complete(records, CompletionBuilder(visit.answer)))
         if builder is None:
             return
         if builder.error is not None:
@@ -142,12 +143,15 @@ def answer_headers(answer: AnswerHeader) -> Headers:
     ]
 
 
-def pace_of(answer: AnswerHeader, sleep: Sleep = asyncio.sleep) -> Pace | None:
-    """How fast a reader is shown the answer; None for as fast as it comes."""
-    return None if answer.tokens_per_s is None else Pace(answer.tokens_per_s, sleep=sleep)
+def shown_records(hub: TailerHub, answer: AnswerHeader, after: int = -1, sleep: Sleep = asyncio.sleep) -> Records:
+    """The records of an answer, those beyond `after` at the pace of its policy; without one, as fast as they come."""
+    follow = partial(hub.follow, answer.sid)
+    if answer.tokens_per_s is None:
+        return follow(-1)
+    return paced(follow, Pace(answer.tokens_per_s, sleep=sleep), after)
 
 
-async def _until_token(records: Records, renderer: ChatRenderer, pace: Pace | None) -> tuple[ErrorInfo | None, bytes]:
+async def _until_token(records: Records, renderer: ChatRenderer) -> tuple[ErrorInfo | None, bytes]:
     """Read on until it is known that the answer has begun: its frames so far, or the error that came instead."""
     head = b""
     try:
@@ -157,8 +161,6 @@ async def _until_token(records: Records, renderer: ChatRenderer, pace: Pace | No
                 return entry.error, b""
             head += renderer.render(record)
             if isinstance(entry, TokensEntry):
-                if pace is not None:
-                    await pace.before(record)
                 break
     except EdgewiseError as failure:
         return failure.info(), b""
@@ -175,18 +177,13 @@ async def complete(records: Records, builder: CompletionBuilder) -> CompletionBu
     return builder
 
 
-async def render_frames(
-    records: Records, renderer: Renderer, after: int = -1, pace: Pace | None = None
-) -> AsyncGenerator[bytes, None]:
-    """SSE bytes of every record beyond `after`, at its pace; a log that fails in mid-stream ends in an in-band error,
-    not a cut."""
+async def render_frames(records: Records, renderer: Renderer, after: int = -1) -> AsyncGenerator[bytes, None]:
+    """SSE bytes of every record beyond `after`; a log that fails in mid-stream ends in an in-band error, not a cut."""
     try:
         async with aclosing(records):
             async for record in records:
                 block = renderer.render(record)
                 if record.seq > after:
-                    if pace is not None:
-                        await pace.before(record)
                     yield block
     except EdgewiseError as error:
         yield frame(error_json(error.info())) + DONE

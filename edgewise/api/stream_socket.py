@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing, suppress
 
 from edgewise.api.asgi import Receive, Scope, Send, header, send_error
-from edgewise.api.chat import pace_of
+from edgewise.api.chat import shown_records
 from edgewise.api.drain import RECONNECT_AFTER_MS, Drain
 from edgewise.api.host import Caller
 from edgewise.api.service import AnswerService
@@ -258,13 +258,11 @@ class _Connection:
             head = await self._service.head(self._caller, sid)
             check_cursor(seen, head, sid)
             answer = await self._service.header(sid)
-            renderer, pace = ChatRenderer(answer), pace_of(answer)
-            async with aclosing(self._service.hub.follow(sid, -1)) as records:
+            renderer = ChatRenderer(answer)
+            async with aclosing(shown_records(self._service.hub, answer, seen)) as records:
                 async for record in records:
                     frames = renderer.data(record)
                     if record.seq > seen:
-                        if pace is not None:
-                            await pace.before(record)
                         await self._send_record(subscription, record, frames)
             await self._say(self._session.end(subscription))
         except EdgewiseError as error:

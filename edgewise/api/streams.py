@@ -7,7 +7,7 @@ from contextlib import aclosing
 import msgspec
 
 from edgewise.api.asgi import JSON, Receive, Scope, Send, header, query, send_body, send_error, send_stream
-from edgewise.api.chat import answer_headers, complete, pace_of, render_frames
+from edgewise.api.chat import answer_headers, complete, render_frames, shown_records
 from edgewise.api.drain import Drain, goodbye_frame
 from edgewise.api.service import AnswerService
 from edgewise.api.visits import check_cursor
@@ -64,7 +64,7 @@ class Streams:
 
     async def _stream(self, receive: Receive, send: Send, answer: AnswerHeader, after: int) -> None:
         renderer = self._renderers.reader(answer.sid, lambda: ChatRenderer(answer))
-        frames = render_frames(self._service.hub.follow(answer.sid, -1), renderer, after, pace_of(answer))
+        frames = render_frames(shown_records(self._service.hub, answer, after), renderer, after)
         leave = None if self._drain.begun else self._drain.wait
         goodbye = goodbye_frame(answer)
         await send_stream(receive, send, frames, answer_headers(answer), leave=leave, goodbye=goodbye)

@@ -7,10 +7,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -26,6 +25,7 @@ from edgewise.routing.seams import Seams
 from edgewise.routing.silence import SilenceWatch
 from edgewise.routing.terms import bounded
 from edgewise.routing.tier import Chunk, Finish, Tier, Usage
+from edgewise.routing.uninterrupted import to_its_end
 from edgewise.streams.entries import EndEntry, ErrorEntry, TierEntry, Timings, WarnEntry
 from edgewise.streams.log import Claim, StreamLog
 from edgewise.streams.writer import OnStored, StreamWriter
@@ -163,7 +163,7 @@ class Runner:
                 raise asyncio.CancelledError
             await answering.run()
         except (FencedError, asyncio.CancelledError):
-            answering.outcome.finish = await _to_its_end(self._fate(job, answering.outcome.finish))
+            answering.outcome.finish = await to_its_end(self._fate(job, answering.outcome.finish))
         except LogUnavailableError as error:
             answering.outcome.finish = INTERRUPTED
             answering.outcome.failures.append(error)
@@ -350,15 +350,6 @@ class _Answering:
         self.outcome.failures.append(error)
         self._writer.hold(ErrorEntry(error.info()))  # in one step with the end: who resumes never finds it alone
         await self._end("error")
-
-
-async def _to_its_end(work: Coroutine[Any, Any, str]) -> str:
-    """What `work` returns, however often its caller is cancelled meanwhile: told twice to stop, it stops once."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.shield(task)
-    return task.result()
 
 
 def _tier_entry(tier: Tier, state: GenerationState, why: str, opening: Opening) -> TierEntry:

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from control_plane.nodes.offered import OfferAgain
+from control_plane.nodes.session import GatewayConfig
+from control_plane.policy_bundles.signing_key import read_signing_key
 from edge_agent.agent import EdgeAgent
 from edge_agent.config import AgentConfig
 from edge_agent.policy_store import PolicyStore
@@ -20,7 +23,7 @@ from policies.facts import typical_facts
 from policies.library import seed_text
 from tests.control_plane.nodes.conftest import Gateway, quick_registry, running_gateway
 from tests.edge_agent.tiny_model import write_tiny_model
-from tests.factories.bundles import KEY, STRANGER, named, offered
+from tests.factories.bundles import ISSUED_AT_S, KEY, STRANGER, named, offered
 from tests.factories.control import Control, own_log_server, running_control
 from tests.factories.tiers import GatedTier
 
@@ -60,21 +63,26 @@ async def activate(control: Control, name: str) -> int:
     return version
 
 
+async def kept(control: Control, version: int) -> Any:
+    """What the fleet shows as soon as the device has said that it decides by this policy, and keeps it."""
+    while True:
+        shown = (await fleet(control))["policy"]
+        if shown["applied"] and shown["policy_version"] == version:
+            return shown
+
+
 async def test_a_policy_is_taken_kept_and_obeyed_offline_after_a_restart(control: Control, tmp_path: Path) -> None:
     config = config_of(control, tmp_path)
     async with EdgeAgent.running(config) as agent:
         await until(lambda: agent.policies.standing == "in-force")
-        version = await activate(control, "for-devices")
-        await until(lambda: agent.policies.decide(FACTS).policy_name == "for-devices")
-        shown = (await fleet(control))["policy"]
-        while not (shown["applied"] and shown["policy_version"] == version):
-            shown = (await fleet(control))["policy"]
+        shown = await kept(control, await activate(control, "for-devices"))
         assert shown["digest"] == agent.policies.digest
+        assert agent.policies.decide(FACTS).policy_name == "for-devices"
         async with control.client() as client:
             decides = (await client.post("/admin/v1/policies/rollback", json={})).json()
         await until(lambda: agent.policies.policy_digest == decides["digest"])
-        await activate(control, "again")
-        await until(lambda: agent.policies.decide(FACTS).policy_name == "again")
+        await kept(control, await activate(control, "again"))
+        assert agent.policies.decide(FACTS).policy_name == "again"
     async with EdgeAgent.running(replace(config, url="", key="")) as offline:
         assert (offline.policies.standing, offline.policies.decide(FACTS).policy_name) == ("in-force", "again")
     async with EdgeAgent.running(config) as back:
@@ -96,6 +104,37 @@ async def test_a_device_that_trusts_another_key_keeps_its_policy_and_the_fleet_s
             shown = (await fleet(control))["policy"] if listed else None
         assert (shown["applied"], shown["refusal"]) == (False, "bad-signature")
         assert agent.policies.standing == "seed" and agent.link is not None and agent.link.connected.is_set()
+
+
+async def test_a_device_that_has_a_later_bundle_than_the_database_gets_the_policy_issued_anew(
+    control: Control, tmp_path: Path
+) -> None:
+    config, bundles = config_of(control, tmp_path), control.plane.bundles
+    signer, seed = read_signing_key(control.plane.config.policy_key_file), bundles.offer(1)
+    assert signer is not None and seed is not None
+    store = PolicyStore(config.data_dir / "policy", seed_text())
+    await store.take(offered(named("lost"), version=seed.version, signer=signer), bundles.public_key)
+    async with EdgeAgent.running(config) as agent:
+        assert agent.policies.decide(FACTS).policy_name == "lost"
+        await until(lambda: [view.policy.refusal for view in control.plane.registry.snapshot() if view.policy] != [])
+        await bundles.refresh()
+        await until(lambda: agent.policies.decide(FACTS).policy_name == "seed")
+        assert agent.policies.digest != seed.digest
+
+
+async def test_a_device_whose_clock_was_wrong_is_offered_its_bundle_again_on_the_same_connection(
+    tmp_path: Path,
+) -> None:
+    offer, year_s = offered(named("good"), not_after_s=ISSUED_AT_S + 1000), [3e9]
+    store = PolicyStore(tmp_path / "policy", seed_text(), now=lambda: year_s[0])
+    soon = GatewayConfig(heartbeat_s=0.1, lost_after_s=5.0, offer_again=OfferAgain(first_s=0.01))
+    registry = quick_registry(offer_for=lambda node_id: offer, policy_key=KEY, session=soon)
+    async with running_gateway(registry) as gateway:
+        link = gateway.dial(GatedTier(), on_policy=store.take)
+        await gateway.until(lambda: [view.policy.refusal for view in registry.snapshot() if view.policy] == ["expired"])
+        year_s[0] = ISSUED_AT_S + 1.0
+        await gateway.until(lambda: store.digest == offer.digest)
+        assert link.connection_epoch == 1
 
 
 async def test_no_bytes_as_an_offer_break_the_session(tmp_path: Path) -> None:

@@ -170,6 +170,22 @@ def test_the_first_keys_that_it_makes_are_taken_by_a_control_plane(render: Rende
     assert keys.base_url == render("least")["ConfigMap/try-edgewise"]["data"]["EDGEWISE_PUBLIC_BASE_URL"]
 
 
+def test_a_secret_of_the_operators_is_mounted_and_the_chart_makes_no_keys(helm: Path, tmp_path: Path) -> None:
+    done = helm_template(helm, LEAST | {"firstKeys": {"existingSecret": "mine"}}, tmp_path)
+    assert done.returncode == 0, done.stderr
+    objects = [each for each in yaml.safe_load_all(done.stdout) if each]
+    volumes = [each["secret"] for at in objects for found in walk(at, "volumes") for each in found if "secret" in each]
+    assert [each["secretName"] for each in volumes] == ["mine", "mine"]
+    assert not any(each["kind"] == "Secret" and "keys" in each["metadata"]["name"] for each in objects)
+
+
+def test_the_signing_key_of_the_upgrade_notes_is_taken(tmp_path: Path) -> None:
+    commands = re.findall(r"\$ (printf 'ed25519-private.*)", (DEPLOY / "README.md").read_text())
+    (command,) = commands
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    assert read_signing_key(tmp_path / "policy-signing.key") is not None
+
+
 def test_secrets_stand_in_secrets_alone(render: Render) -> None:
     for name, each in render("most").items():
         text = yaml.safe_dump(each)

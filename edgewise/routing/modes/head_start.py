@@ -14,6 +14,7 @@ from edgewise.generation.state import GenerationState
 from edgewise.routing.modes.base import Opening, StartAttempt, first_in_turn
 from edgewise.routing.plan import Plan
 from edgewise.routing.tier import TierKind
+from edgewise.routing.uninterrupted import uninterrupted
 from edgewise.wire.errors import EdgewiseError, TierTimeoutError
 
 Opened = asyncio.Task[Opening | None]
@@ -33,16 +34,16 @@ async def first_overlapping(
             winner = await _winner(tries, None if kind == plan.kinds[-1] else head_start_s)
             if winner is not None:
                 break
+        if winner is None:
+            return None
+        before = zip(plan.kinds, tries[: tries.index(winner)], strict=False)
+        failures += [_silent(kind, head_start_s) for kind, each in before if not each.done()]
+        opening = winner.result()
+        assert opening is not None
+        opening.waste_tokens += await uninterrupted(_stop([each for each in tries if each is not winner]))
     except BaseException:
-        await _stop(tries)
+        await uninterrupted(_stop(tries))  # the winner, too
         raise
-    if winner is None:
-        return None
-    before = zip(plan.kinds, tries[: tries.index(winner)], strict=False)
-    failures += [_silent(kind, head_start_s) for kind, each in before if not each.done()]
-    opening = winner.result()
-    assert opening is not None
-    opening.waste_tokens += await _stop([each for each in tries if each is not winner])
     return opening
 
 

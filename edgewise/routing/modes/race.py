@@ -9,6 +9,7 @@ from edgewise.routing.attempt import Attempt
 from edgewise.routing.modes.base import Opening, StartAttempt, first_in_turn, opened
 from edgewise.routing.plan import Plan
 from edgewise.routing.tier import Chunk, Tier
+from edgewise.routing.uninterrupted import uninterrupted
 from edgewise.wire.errors import EdgewiseError, TierError
 
 
@@ -19,10 +20,10 @@ async def open_race(plan: Plan, state: GenerationState, start: StartAttempt) -> 
     failures: list[EdgewiseError] = []
     try:
         winner = await _first_success(tasks, failures)
+        waste = await uninterrupted(_stop(tasks, winner))
     except BaseException:
-        await _stop(tasks, None)
+        await uninterrupted(_stop(tasks, None))  # the winner, too
         raise
-    waste = await _stop(tasks, winner)
     if winner is not None:
         return opened(plan, Opening(tasks[winner], winner.result(), waste_tokens=waste), failures)
     tried = frozenset(attempt.tier.name for attempt in attempts)

@@ -240,6 +240,37 @@ def test_a_bundle_is_offered_once_and_again_after_another_one() -> None:
     ]
 
 
+def answer(offer: frames.PolicyOffer, *, applied: bool = False) -> frames.PolicyStatus:
+    return frames.PolicyStatus(digest=offer.digest, applied=applied, version=offer.version, refusal="expired")
+
+
+def test_a_refused_bundle_is_offered_again_each_time_after_a_longer_while() -> None:
+    session, now, alive = live(), 0.0, frames.CommandAck(id="c", stage="progress")
+    session.offer_policy(OFFER)
+    for wait_s in (60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0):
+        session.on_frame(answer(OFFER), now)
+        due = now + wait_s
+        for at in (*map(float, range(int(now), int(due) - 5, 5)), due - 1.0):
+            session.on_frame(alive, at)
+            assert session.on_tick(at) == [] and session.offer_policy(OFFER) == []
+        assert session.deadline() == due and sent(session.on_tick(due)) == [OFFER]
+        now = due
+    session.on_frame(answer(OFFER, applied=True), now)
+    assert session.deadline() == now + CONFIG.lost_after_s
+
+
+def test_another_bundle_is_offered_at_once_and_answers_to_the_one_before_say_nothing_of_it() -> None:
+    session, other = live(), frames.PolicyOffer(digest="e", version=4, bundle=b"others")
+    session.offer_policy(OFFER)
+    session.on_frame(answer(OFFER), 1.0)
+    assert sent(session.offer_policy(other)) == [other]
+    session.on_frame(answer(OFFER), 2.0)
+    assert session.deadline() == 2.0 + CONFIG.lost_after_s
+    for now in range(3, 90):
+        session.on_frame(frames.CommandAck(id="c", stage="progress"), float(now))
+        assert session.on_tick(float(now)) == []
+
+
 def test_telemetry_is_handed_over_and_acknowledged_when_stored() -> None:
     session = live()
     batch = frames.Telemetry(stream="s", first_seq=1, records=(frames.TelemetryRecord(1.0, "device"),))

@@ -5,83 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
-from control_plane.audit.service import AuditTrail
 from control_plane.database import Database
-from control_plane.policy_admin.errors import PolicyNotFoundError
+from control_plane.policy_admin.repository import PolicyRepository
 from control_plane.policy_admin.schemas import POLICY_MAX_BYTES
-from control_plane.policy_admin.service import POLICIES, PolicyStore
+from control_plane.policy_admin.service import POLICIES
+from control_plane.policy_admin.tables import PolicyVersionRow
 from control_plane.policy_bundles.errors import NotIssuableError, SigningKeyError
-from control_plane.policy_bundles.service import PolicyBundles
-from control_plane.policy_bundles.signing_key import register
 from control_plane.policy_bundles.tables import PolicyBundleRow
-from edgewise.signing import Ed25519Signer, Ed25519Verifier
 from edgewise.wire.codec import encode_frame
-from edgewise.wire.frames import PolicyOffer
 from edgewise.wire.limits import FRAME_MAX_BYTES
 from policies import Policy
-from policies.bundle import MAX_BYTES, Bundle, open_bundle
+from policies.bundle import MAX_BYTES
+from tests.control_plane.policy_bundles.conftest import HALF, LIFETIME, NOON, OPERATOR, Gateway, in_charge, staged
 from tests.factories.bundles import SIGNER, STRANGER, named, offered
-
-NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
-LIFETIME = timedelta(days=30)
-HALF = LIFETIME / 2
-OPERATOR = "operator"
-
-
-class Gateway:
-    """The policy side of one gateway on a shared database, with a clock that a test moves."""
-
-    def __init__(self, database: Database, signer: Ed25519Signer = SIGNER) -> None:
-        self.now = NOON
-        self.told = 0
-        self.also: set[int] = set()
-        self.bundles = PolicyBundles(
-            database,
-            signer,
-            in_use=lambda: {self.policies.current.version, *self.also},
-            lifetime=LIFETIME,
-            now=lambda: self.now,
-            tell=self._tell,
-        )
-        self.policies = PolicyStore(database, AuditTrail(database), issue=self.bundles.add)
-
-    def _tell(self) -> None:
-        self.told += 1
-
-    async def load(self) -> None:
-        """As after a message of another gateway, or at the start."""
-        await self.policies.load()
-        await self.bundles.refresh()
-
-    @property
-    def offer(self) -> PolicyOffer:
-        """What devices are offered by default."""
-        found = self.bundles.offer(self.policies.current.version)
-        assert found is not None
-        return found
-
-    def opened(self, last: Bundle | None = None) -> Bundle:
-        """The offered bundle as a device takes it, after `last`."""
-        verifier = Ed25519Verifier([SIGNER.public, STRANGER.public])
-        return open_bundle(self.offer.bundle, verifier, self.now.timestamp(), last=last)
-
-
-async def in_charge(database: Database, signer: Ed25519Signer) -> None:
-    async with database.session(lock=POLICIES) as session:
-        await register(session, AuditTrail(database), signer, actor="test", at=NOON)
-
-
-@pytest.fixture
-async def gateway(database: Database) -> Gateway:
-    await in_charge(database, SIGNER)
-    opened = Gateway(database)
-    await opened.load()
-    return opened
 
 
 async def test_the_first_start_issues_the_seed(gateway: Gateway) -> None:
@@ -139,24 +80,38 @@ async def test_a_bundle_is_renewed_at_half_life_by_whoever_notices_and_once(
     assert gateway.opened(last=before).charter.policy_digest == before.charter.policy_digest
 
 
-async def test_an_earlier_policy_is_issued_anew_for_devices_that_go_back_to_it(gateway: Gateway) -> None:
-    candidate = await gateway.policies.create(named("candidate"), actor=OPERATOR)
-    gateway.also = {candidate.version}
+async def test_a_candidate_of_a_rollout_has_a_bundle_until_the_rollout_is_over(
+    gateway: Gateway, database: Database
+) -> None:
+    candidate = await staged(gateway, database)
     await gateway.bundles.refresh()
-    staged, base = gateway.bundles.offer(candidate.version), gateway.offer
-    assert staged is not None and staged.version > base.version
-    again = await gateway.bundles.issue(1)
-    assert again.version > staged.version and gateway.offer == again and gateway.told == 2
-    with pytest.raises(PolicyNotFoundError):
-        await gateway.bundles.issue(99)
+    offer = gateway.bundles.offer(candidate)
+    assert offer is not None and offer.version > gateway.offer.version
+    gateway.also = set()
+    await gateway.policies.activate(1, actor=OPERATOR)
+    await gateway.bundles.refresh()
+    assert gateway.bundles.offer(candidate) is None and gateway.offer.version > offer.version
 
 
-async def test_versions_go_on_above_the_clock_after_a_restore_from_a_backup(gateway: Gateway) -> None:
-    assert gateway.offer.version == int(NOON.timestamp())
-    gateway.now = NOON + timedelta(hours=1)
-    assert (await gateway.bundles.issue(1)).version == int(NOON.timestamp()) + 3600
-    gateway.now = NOON
-    assert (await gateway.bundles.issue(1)).version == int(NOON.timestamp()) + 3601
+async def test_no_bundle_is_held_of_a_policy_that_is_in_use_no_more(gateway: Gateway) -> None:
+    for name in ("one", "two", "three"):
+        await gateway.policies.create_and_activate(named(name), actor=OPERATOR)
+        await gateway.bundles.refresh()
+    assert [version for version in range(1, 9) if gateway.bundles.offer(version)] == [gateway.policies.current.version]
+
+
+async def test_what_was_activated_this_moment_is_not_forgotten_by_a_refresh_before_it_is_in_use(
+    gateway: Gateway, database: Database
+) -> None:
+    async with database.session(lock=POLICIES) as session:
+        policy = await gateway.policies.compile(named("one"))
+        row = PolicyVersionRow(
+            name="one", digest=policy.digest, text=named("one"), note="", author=OPERATOR, created_at=NOON
+        )
+        await PolicyRepository(session).add(row)
+        await gateway.bundles.add(session, row.version, policy)
+    await gateway.bundles.refresh()
+    assert gateway.bundles.offer(row.version) is not None
 
 
 async def test_expired_bundles_are_forgotten_and_versions_still_count_up(gateway: Gateway, database: Database) -> None:

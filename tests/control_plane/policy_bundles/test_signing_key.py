@@ -133,6 +133,36 @@ async def test_a_prepared_key_takes_the_place_of_the_present_one(database: Datab
     old = read_signing_key(tmp_path / "policy-signing.key.old")
     assert old is not None and old.key_id == before.key_id
     assert await replace_key(config) != prepared
+    assert {path.name for path in tmp_path.glob("*.old*")} == {"policy-signing.key.old", "policy-signing.key.old2"}
+    kept = read_signing_key(tmp_path / "policy-signing.key.old")
+    assert kept is not None and kept.key_id == before.key_id
+
+
+async def test_a_replacement_that_broke_off_is_taken_up_and_no_third_key_is_made(
+    database: Database, tmp_path: Path
+) -> None:
+    config = ControlConfig(data_dir=tmp_path, database_url=database.url.render_as_string(hide_password=False))
+    path = config.policy_key_file
+    before, prepared = await opened(database, path), prepare_key(path)
+    path.rename(path.with_name(path.name + ".old"))  # broke off between the two files
+    assert await replace_key(config) == prepared
+    later = prepare_key(path)
+    path.rename(path.with_name(path.name + ".old2"))  # broke off before the registration
+    path.with_name(path.name + ".next").rename(path)
+    assert await replace_key(config) == later
+    assert (await opened(database, path)).public == later
+    kept = [read_signing_key(tmp_path / name) for name in ("policy-signing.key.old", "policy-signing.key.old2")]
+    assert [each and each.public for each in kept] == [before.public, prepared]
+    assert not path.with_name(path.name + ".next").exists()
+
+
+async def test_a_damaged_key_can_be_replaced(database: Database, tmp_path: Path) -> None:
+    config = ControlConfig(data_dir=tmp_path, database_url=database.url.render_as_string(hide_password=False))
+    signer = await opened(database, config.policy_key_file)
+    write_signing_key(tmp_path / "policy-signing.key.old", signer)
+    config.policy_key_file.write_text("noise")
+    public = await replace_key(config)
+    assert (await opened(database, config.policy_key_file)).public == public
 
 
 async def test_no_key_is_replaced_under_a_running_gateway(database: Database, tmp_path: Path) -> None:

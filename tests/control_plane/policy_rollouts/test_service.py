@@ -197,6 +197,19 @@ async def test_another_gateway_hears_of_every_move(world: World) -> None:
     assert here.new_keys() == set()
 
 
+async def test_bundles_are_refreshed_before_another_gateways_move_is_taken_in(world: World) -> None:
+    """The old policy comes back as a bundle that only SQL has so far; an earlier one is refused by devices."""
+    here = await world.prepared()
+    there = await world.gateway()
+    number = await running(here, stages=[{"mode": "enforce", "percent": 100, "for": "1h"}])
+    await there.rollouts.reload()
+    await there.rollouts.act(number, RollBackAsked("bob", AT_S))
+    assert here.rollouts.version_for(KEYS[0]) == 3
+    here.refreshed.clear()
+    await here.rollouts.tick()
+    assert here.refreshed == [3] and here.rollouts.version_for(KEYS[0]) == 2
+
+
 async def test_two_gateways_at_once_make_one_move(world: World) -> None:
     here = await world.prepared()
     await running(here)
@@ -279,6 +292,11 @@ async def test_damaged_counts_hold_it_too(world: World) -> None:
     await here.rollouts.tick()
     assert here.new_keys() == set() and here.rollouts.damage is not None
     assert "totals" in (await here.rollouts.report(number)).damage
+    for gateway in (here, await world.gateway()):
+        await gateway.rollouts.reload()
+        assert gateway.new_keys() == set() and gateway.rollouts.damage is not None
+    await here.rollouts.act(number, RollBackAsked("ada", AT_S))
+    assert here.rollouts.damage is None and (await here.rollouts.report(number)).row.position == "rolled-back"
 
 
 async def _elapsed_s(world: World, gateway: Gateway) -> float:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from control_plane.audit.service import AuditTrail
 from control_plane.database import Database
-from control_plane.policy_admin.service import PolicyStore
+from control_plane.policy_admin.service import Issue, PolicyStore, for_gateways_only
 from control_plane.policy_rollouts.director import Staged, Version
 from control_plane.policy_rollouts.service import PolicyRollouts, refuse_while_open
 from control_plane.policy_rollouts.totals import RunMeter
@@ -82,6 +84,8 @@ class Gateway:
     rollouts: PolicyRollouts
     told: list[str] = field(default_factory=list)
     issued: list[int] = field(default_factory=list)
+    refreshed: list[int] = field(default_factory=list)
+    """The version that the first device had at each refresh of the bundles."""
     served: int = 0
 
     @property
@@ -117,14 +121,19 @@ class World:
     clock: Clock
     gateways: int = 0
 
-    async def gateway(self) -> Gateway:
-        """One that starts now."""
+    async def gateway(self, issues: Issue = for_gateways_only) -> Gateway:
+        """One that starts now. `issues` is done beside noting what is to be issued."""
         self.gateways += 1
         told: list[str] = []
         issued: list[int] = []
+        refreshed: list[int] = []
 
-        async def issue(session: object, version: int, policy: Policy) -> None:
+        async def issue(session: AsyncSession, version: int, policy: Policy) -> None:
             issued.append(version)
+            await issues(session, version, policy)
+
+        async def refresh() -> None:
+            refreshed.append(rollouts.version_for(KEYS[0]))
 
         policies = PolicyStore(
             self.database,
@@ -141,14 +150,15 @@ class World:
             now=self.clock,
             tell=lambda: told.append("rollouts"),
             issue=issue,
+            refresh=refresh,
         )
         await policies.load()
         await rollouts.load()
-        return Gateway(policies, rollouts, told, issued)
+        return Gateway(policies, rollouts, told, issued, refreshed)
 
-    async def prepared(self) -> Gateway:
+    async def prepared(self, issues: Issue = for_gateways_only) -> Gateway:
         """A first gateway; `old` is version 2 and in force, `new` is version 3."""
-        gateway = await self.gateway()
+        gateway = await self.gateway(issues)
         await gateway.policies.create_and_activate(OLD, actor="ada")
         await gateway.policies.create(NEW, actor="ada")
         gateway.told.clear()

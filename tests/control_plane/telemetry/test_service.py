@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from control_plane.database import Database
+from control_plane.decisions.records import Decided, Event
 from control_plane.errors import DatabaseUnavailableError
 from control_plane.nodes.admission import Admission
 from control_plane.telemetry.service import TelemetryIntake
@@ -146,6 +148,19 @@ async def test_a_devices_decisions_stand_in_the_table(intake: TelemetryIntake, d
     await intake.store(fresh(1, decision(sid(1))))
     await intake.store(fresh(2, answer(sid(1)), decision(sid(2)), answer(sid(2), finish="error", error_code="stalled")))
     assert await states(database) == {sid(1): ("device", "done"), sid(2): ("device", "failed")}
+
+
+async def test_long_terms_arrive_whole(database: Database) -> None:
+    heard: list[Event] = []
+    intake = TelemetryIntake(database, now=lambda: NOON, on_events=heard.extend)
+    steps = [{"mode": "cloud", "max_tokens": 3, "reason": "r" * 300}, {"mode": "refuse", "reason": "s" * 300}]
+    told = decision(sid(1), terms=json.dumps({"fallback": steps}), rule="u" * 300)
+    await intake.store(fresh(1, told))
+    (event,) = heard
+    assert isinstance(event, Decided) and event.terms is not None
+    assert [step["reason"] for step in event.terms["fallback"]] == ["r" * 300, "s" * 300]
+    (row,) = await intake.page("phone")
+    assert row.values["terms"] == told.values["terms"] and len(str(row.values["rule"])) == 256
 
 
 async def test_a_decision_that_is_told_again_does_not_run_again(intake: TelemetryIntake, database: Database) -> None:

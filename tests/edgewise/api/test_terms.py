@@ -19,7 +19,8 @@ from edgewise.generation.state import GenerationState
 from edgewise.routing.runner import Runner
 from edgewise.routing.scripted import Script, ScriptedTier
 from edgewise.routing.tier import Chunk
-from edgewise.streams.entries import decode_entry
+from edgewise.streams.entries import TokensEntry, decode_entry
+from edgewise.streams.log import StreamLog
 from edgewise.streams.tailer import TailerHub
 from policies import Mode, StepTerms, Terms, Timeouts
 from tests.edgewise.api.conftest import WORDS, Api
@@ -82,6 +83,16 @@ class Reading:
         self.seen.set()
 
 
+async def made(log: StreamLog, sid: str, words: int) -> None:
+    """Wait until so many words are in the log, in however many records."""
+    async with asyncio.timeout(10):
+        while True:
+            entries = [decode_entry(record.payload) for record in await log.read(sid, after=-1)]
+            if sum(len(entry.ids) for entry in entries if isinstance(entry, TokensEntry)) >= words:
+                return
+            await asyncio.sleep(0)
+
+
 def scope(method: str, sid: str = "", query: str = "") -> Scope:
     headers = [(b"authorization", b"Bearer alice")]
     return {
@@ -139,6 +150,47 @@ async def test_a_reader_on_a_socket_is_paced(api: Api) -> None:
         wire.say(type="ping", nonce="n")
         assert (await wire.hear())["type"] == "pong"
         assert wire.is_silent()
+
+
+@pytest.mark.parametrize("by", ["client", "operator"])
+async def test_a_cancel_ends_the_pacing(api: Api, by: str) -> None:
+    """Of an answer of which four words are in the log and one is shown; here, and by a gateway that only reads it."""
+    api.host.scripted = [api.host.tier("edge:a", "edge", hangs_at=4)]
+    decide(api, SLOW)
+    reading = Reading(api.chat, scope("POST"), api.body(stream=True))
+    await reading.until(WORDS[0])
+    sid = api.host.admissions[0].sid
+    log = api.service.log
+    other = AnswerService(api.host, log, TailerHub(log), Runner(log, holder="other", lease_s=60))
+    readings = [reading, *(Reading(Streams(service), scope("GET", sid)) for service in (api.service, other))]
+    for each in readings:
+        await each.until(WORDS[0])
+    async with opened(StreamSocket(api.service, api.visits, api.leaving)) as wire:
+        wire.say(type="subscribe", id=sid, credit=9)
+        await wire.hear()
+        await made(log, sid, 4)
+        if by == "client":
+            await api.client.delete(f"/v1/streams/{sid}", headers=api.as_key("alice"))
+        else:
+            await api.service.cancel_any(sid)
+        for each in readings:
+            await each.until("".join(WORDS[:4]))
+            assert await each.hang_up() == "".join(WORDS[:4])
+        while (await wire.hear())["type"] != "end":
+            pass
+
+
+async def test_a_cancelled_answer_is_read_again_at_once(api: Api) -> None:
+    api.host.scripted = [api.host.tier("edge:a", "edge", hangs_at=4)]
+    decide(api, SLOW)
+    reading = Reading(api.chat, scope("POST"), api.body(stream=True))
+    await reading.until(WORDS[0])
+    sid = api.host.admissions[0].sid
+    await made(api.service.log, sid, 4)
+    await api.service.cancel_any(sid)
+    await reading.hang_up()
+    rest = await asyncio.wait_for(api.read(f"/v1/streams/{sid}"), 10)
+    assert text_of(rest.text) == "".join(WORDS[:4])
 
 
 async def test_no_pace_holds_nobody(api: Api) -> None:

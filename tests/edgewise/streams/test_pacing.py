@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewise.streams.entries import CancelEntry, EndEntry, Entry, TierEntry, TokensEntry, WarnEntry, encode_entry
 from edgewise.streams.log import Record
-from edgewise.streams.pacing import Pace
+from edgewise.streams.pacing import Pace, paced
 from edgewise.wire.errors import LogUnavailableError
 
 
@@ -81,6 +85,46 @@ async def test_between_any_two_records_there_is_time_for_the_tokens(
         for count, at in shown[place:]:
             assert at - began >= before / rate - 1e-4
             before += count
+
+
+async def test_in_a_hurry_nothing_waits_and_what_waits_is_shown() -> None:
+    now = 0.0
+    pace = Pace(0.001, clock=lambda: now, sleep=lambda seconds: asyncio.Event().wait())
+    record = Record(0, 1, encode_entry(tokens(5)))
+    await pace.before(record)
+    waiting = asyncio.create_task(pace.before(record))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    pace.hurry()
+    await waiting
+    for _ in range(3):
+        await pace.before(record)
+
+
+async def test_who_leaves_while_it_waits_leaves_nothing_behind() -> None:
+    pace = Pace(0.001, sleep=lambda seconds: asyncio.Event().wait())
+    before = asyncio.all_tasks()
+    records = paced(follow, pace)
+    assert (await anext(records)).seq == 0
+    waiting = asyncio.create_task(anext(records))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await records.aclose()
+    assert asyncio.all_tasks() == before
+
+
+async def test_what_was_seen_before_does_not_wait() -> None:
+    pace = Pace(0.001, sleep=lambda seconds: asyncio.Event().wait())
+    async with aclosing(paced(follow, pace, 1)) as records:
+        assert [(await anext(records)).seq for _ in range(3)] == [0, 1, 2]
+
+
+async def follow(after: int) -> AsyncGenerator[Record, None]:
+    """A stream of three records that goes on."""
+    for seq in range(after + 1, 3):
+        yield Record(seq, 1, encode_entry(tokens(5)))
+    await asyncio.Event().wait()
 
 
 async def test_what_is_no_entry_is_told() -> None:
