@@ -31,6 +31,9 @@ class Row:
     rule: str
     policy_digest: str
     terms: str | None = None
+    tier: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
 
 def recorded(*given: dict[str, Any], by: Policy = OLD) -> list[Row]:
