@@ -50,6 +50,9 @@ HARMS: dict[str, Harm] = {
     "one gateway drains and the other dies": drain_one_gateway_and_kill_the_other,
 }
 
+LEAST = "gateway and worker"
+"""The one that every run of the tests does; the others are for the soak."""
+
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
@@ -80,7 +83,9 @@ def ask_all(gateways: list[Stack | Gateway], on_chunk: Callable[[Reading], None]
         return {mode: future.result() for mode, future in asked.items()}
 
 
-@pytest.mark.parametrize("what", HARMS)
+@pytest.mark.parametrize(
+    "what", [LEAST, *(pytest.param(each, marks=pytest.mark.soak) for each in HARMS if each != LEAST)]
+)
 def test_two_at_once_in_mid_answer(what: str, stack: Stack, second: Gateway, undisturbed: dict[str, str]) -> None:
     eventually(lambda: settled(stack, second), within_s=40)
     with freezer() as freezing:

@@ -97,7 +97,8 @@ def test_a_stack_that_cannot_start_says_why(stack: Stack, tmp_path: Path) -> Non
     taken = complaint(edgewise("up", "--port", port, "--data-dir", str(tmp_path / "a")))
     assert port in taken
     assert "--port" in taken
-    twice = complaint(edgewise("up", "--port", str(free_port()), "--data-dir", str(stack.data_dir)))
+    ports = ("--port", str(free_port()), "--edge-port", str(free_port()))
+    twice = complaint(edgewise("up", *ports, "--data-dir", str(stack.data_dir)))
     assert str(stack.data_dir) in twice.replace(" ", "") or stack.data_dir.name in twice
     models = str(tmp_path / "no-such-models")
     missing = edgewise(

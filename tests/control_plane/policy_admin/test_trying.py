@@ -105,6 +105,8 @@ async def test_a_replay_counts_what_a_draft_would_change(admin: Admin) -> None:
     found = (await admin.client.post(f"{URL}/replay", json={"text": small("draft")})).json()
     assert (found["decisions"], found["unchanged"], found["errors"]) == (4, 1, 0)
     assert found["modes"] == {"edge": 2, "cloud": 2}
+    costs = [(change.pop("cost"), change.pop("expected_cost")) for change in found["changes"]]
+    assert [*costs, (found["cost"], found["expected_cost"])] == [(None, None)] * 3
     assert found["changes"] == [
         {"recorded": "race", "replayed": "cloud", "count": 2, "examples": [events[3].stream_id, events[2].stream_id]},
         {"recorded": "race", "replayed": "edge", "count": 1, "examples": [events[1].stream_id]},

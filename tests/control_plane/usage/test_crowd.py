@@ -101,7 +101,7 @@ async def stop_open_streams(world: World) -> None:
 @pytest.mark.system
 @pytest.mark.timeout(300)
 async def test_three_processes_and_a_kill(valkey_server: ValkeyProcess, tmp_path: Path) -> None:
-    await crowd(valkey_server.url, tmp_path, processes=3, count=250, limit=4_000, kills=1)
+    await crowd(valkey_server.url, tmp_path, processes=3, count=125, limit=2_000, kills=1)
 
 
 @pytest.mark.soak
