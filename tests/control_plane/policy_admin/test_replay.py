@@ -101,13 +101,13 @@ async def test_blocks_are_bounded_and_join() -> None:
 
 
 async def test_what_changes_costs_as_much_as_the_average_of_the_new_mode() -> None:
-    costs = {"s0": 2, "s1": 4, "s2": 10, "s3": 30}
-    rows = some(6)
+    costs = {"s0": 2, "s1": 4, "s2": 10, "s3": 30, "s7": 6}
+    rows = some(8)
     found = await replay(NEW, OLD, pages(rows), lambda row: costs.get(row.stream_id))
     assert [row.mode for row in rows[:4]] == ["edge", "edge", "cloud", "cloud"]
-    assert found.costs.of("edge", "cloud") == (4, 20.0)
-    assert found.costs.of("cloud", "edge") == (30, 3.0)
-    assert (found.costs.total, found.costs.expected) == (46, 46 + 16 - 27)
+    assert found.costs.of("edge", "cloud") == (10, 40.0)
+    assert found.costs.of("cloud", "edge") == (30, 4.0)
+    assert (found.costs.total, found.costs.expected) == (52, 52 + 30 - 26)
 
 
 async def test_a_mode_without_recorded_costs_is_not_guessed() -> None:
