@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from control_plane.usage.counters import SHARDS, shard_of
+from edgewise.api.host import Caller
 from edgewise.ids import new_id
 from edgewise.local.valkey import ValkeyProcess
 from edgewise.streams.entries import CancelEntry, encode_entry
-from edgewise.wire.errors import StreamNotFoundError
+from edgewise.wire.errors import LimitsUnavailableError, RateLimitedError, StreamNotFoundError
 from tests.control_plane.usage.crowd import shared_world
-from tests.control_plane.usage.worlds import World
+from tests.control_plane.usage.worlds import Gateway, World
 from tests.factories.database import open_database
 
 REPOSITORY = Path(__file__).parents[3]
@@ -84,8 +85,21 @@ async def assert_exact(url: str, folder: Path, space: str, limit: int) -> None:
         standing = await world.counters.standing(shard_of(space), f"tenant:{space}")
         spent, reserved = standing.spent["at"], standing.reserved["at"]
         assert (reserved, standing.open) == (0, 0), "something leaked"
-        assert limit * 0.7 <= spent <= limit
+        assert 0 < spent <= limit
         assert (await world.spent(tenant=space))[0] == spent
+        await assert_the_rest_can_be_spent(gateway, space, limit - spent)
+
+
+async def assert_the_rest_can_be_spent(gateway: Gateway, space: str, rest: int) -> None:
+    """How much the crowd spent depends on who was quick; what it left does not: all of that, and not a token more."""
+    caller = Caller(f"{space}-0", space, "free")
+    with pytest.raises(LimitsUnavailableError):  # nobody has asked this gateway before
+        await gateway.begin(caller, 0, 1)
+    await gateway.loaded()
+    if rest:
+        await gateway.begin(caller, 0, rest)
+    with pytest.raises(RateLimitedError):
+        await gateway.begin(caller, 0, 1)
 
 
 async def stop_open_streams(world: World) -> None:
