@@ -38,7 +38,7 @@ def next_token(logits: Tensor, state: GenerationState) -> int:
 
 
 def gumbel(seed: int, choice: int, index: int, token_ids: Tensor) -> Tensor:
-    """Standard Gumbel noise of `token_ids` (int64 [n]); float64 [n], the bits of `edgewise.generation.noise.gumbel`."""
+    """Standard Gumbel noise of `token_ids` (int64 [n]); float64 [n], the bits of `edgewise.generation.noise.Noise`."""
     number = (token_ids + 1) * _signed(noise.GOLDEN) + _signed(noise.noise_key(seed, choice, index))
     number = _mixed(number, noise.MIX_SHIFTS[0]) * _signed(noise.MIX_FIRST)
     number = _mixed(number, noise.MIX_SHIFTS[1]) * _signed(noise.MIX_SECOND)

@@ -6,6 +6,8 @@ random state to save. Filters and penalties live in sampling.py.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,8 @@ LN2_BITS = 26
 LN2 = ln2_fixed(LN2_BITS)
 LOG2_LN2 = int(log2_fixed(np.array([ln2_fixed(52)], dtype=np.int64))[0]) - (52 << LOG2_BITS)
 """log2(ln 2), 46 fraction bits."""
+SIEVE_MARGIN = 0.05
+"""More than what the noise's grid (0.018) and any libm can be wrong by."""
 _BLOCK = 8192
 
 
@@ -63,14 +67,32 @@ def gumbel_of_uniform(uniform: Ints) -> Ints:
     return result
 
 
-def gumbel(seed: int, choice: int, index: int, token_ids: Ints) -> NDArray[np.float64]:
-    """Standard Gumbel noise for each of `token_ids` (int64[n]) at output position `index`; float64[n], exact in 2^-24.
+class Noise:
+    """Standard Gumbel noise at output position `index`.
 
     `seed` may be any integer (its low 64 bits count); `choice` and `index` are not negative.
     """
-    key = noise_key(seed, choice, index)
-    noise = np.empty(len(token_ids), dtype=np.float64)
-    for start in range(0, len(token_ids), _BLOCK):
-        uniform = _hash(key, token_ids[start : start + _BLOCK]) >> np.uint64(64 - UNIFORM_BITS)
-        noise[start : start + _BLOCK] = gumbel_of_uniform(uniform.astype(np.int64))
-    return noise / (1 << NOISE_BITS)
+
+    def __init__(self, seed: int, choice: int, index: int) -> None:
+        self._key = noise_key(seed, choice, index)
+
+    def of(self, token_ids: Ints) -> NDArray[np.float64]:
+        """The noise of each of `token_ids` (int64[n]); float64[n], exact in 2^-24."""
+        noise = np.empty(len(token_ids), dtype=np.float64)
+        for start in range(0, len(token_ids), _BLOCK):
+            noise[start : start + _BLOCK] = gumbel_of_uniform(self._uniform(token_ids[start : start + _BLOCK]))
+        return noise / (1 << NOISE_BITS)
+
+    def may_reach(self, token_ids: Ints, least: float) -> NDArray[np.bool_]:
+        """False for tokens whose noise is surely below `least`: a cheap sieve by the uniform number behind it.
+
+        Noise never decreases with that number, so libm may decide here, with a margin far above its errors and ours.
+        """
+        threshold = math.floor(math.exp(-math.exp(SIEVE_MARGIN - least)) * (1 << UNIFORM_BITS)) - 1
+        found = np.empty(len(token_ids), dtype=np.bool_)
+        for start in range(0, len(token_ids), _BLOCK):
+            found[start : start + _BLOCK] = self._uniform(token_ids[start : start + _BLOCK]) >= threshold
+        return found
+
+    def _uniform(self, token_ids: Ints) -> Ints:
+        return (_hash(self._key, token_ids) >> np.uint64(64 - UNIFORM_BITS)).astype(np.int64)

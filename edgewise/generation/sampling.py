@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewise.generation.fixed_point import EXP2_IN_BITS, EXP2_OUT_BITS, Ints, exp2_fixed, log2_e_fixed
-from edgewise.generation.noise import gumbel
+from edgewise.generation.noise import Noise
 from edgewise.generation.state import GenerationState, Sampling
 from edgewise.wire.errors import BadRequestError, TierError
 
@@ -25,6 +25,8 @@ EXPONENT_SCALE = log2_e_fixed(EXP2_IN_BITS + 26) / (1 << 26)
 """Nats to a base-2 exponent with 24 fraction bits; exact in float64."""
 LARGEST_GAP = 64.0
 """Nats below the best token beyond which a weight is 0 anyway."""
+NEAR_GAP = 8.0
+"""Nats below the best token within which noise is computed at once: beyond, few tokens get enough of it to win."""
 MASS_GAPS = (2.0, 4.0, 8.0, 16.0)
 """Nats below the best token within which the top-p prefix is looked for, narrowest first."""
 
@@ -69,10 +71,26 @@ def next_token(logits: NDArray[np.float32], state: GenerationState) -> int:
     with np.errstate(over="ignore"):
         gaps = (best - scores) / state.sampling.temperature
     ids = kept_ids(gaps, state.sampling)
-    position = len(state.output_ids)
-    if ids is None:
-        return int((gumbel(state.seed, state.choice, position, np.arange(len(gaps))) - gaps).argmax())
-    return int(ids[(gumbel(state.seed, state.choice, position, ids) - gaps[ids]).argmax()])
+    noise = Noise(state.seed, state.choice, len(state.output_ids))
+    return _largest(gaps, noise, np.arange(len(gaps)) if ids is None else ids)
+
+
+def _largest(gaps: Floats, noise: Noise, ids: Ints) -> int:
+    """The first of `ids` with the largest noise - gap.
+
+    Noise is computed of the near tokens first; a far one is looked at only if its noise may lift it above them.
+    """
+    distances = gaps[ids]
+    is_near = distances <= NEAR_GAP
+    near, far = ids[is_near], ids[~is_near]
+    lifted = noise.of(near) - gaps[near]
+    best = lifted.max()
+    may_win = far[noise.may_reach(far, float(best) + NEAR_GAP)]
+    rivals = noise.of(may_win) - gaps[may_win]
+    if len(rivals) == 0 or rivals.max() < best:
+        return int(near[lifted.argmax()])
+    order = np.argsort(candidates := np.concatenate((near, may_win)))
+    return int(candidates[order][np.concatenate((lifted, rivals))[order].argmax()])
 
 
 def bad_logits(shape: Sequence[int]) -> LogitsError:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.generation.noise import MASK64, NOISE_BITS, gumbel, gumbel_of_uniform, mix64, noise_key
+from edgewise.generation.noise import MASK64, NOISE_BITS, Noise, gumbel_of_uniform, mix64, noise_key
 
 GOLDEN_CASES = json.loads(Path(__file__).with_name("golden_noise.json").read_text(encoding="utf-8"))
 LAST_UNIFORM = 2**40 - 1
@@ -20,7 +20,7 @@ LAST_UNIFORM = 2**40 - 1
 @pytest.mark.parametrize("case", GOLDEN_CASES, ids=lambda case: f"{case['seed']}-{case['choice']}-{case['index']}")
 def test_golden_vectors(case: dict[str, Any]) -> None:
     ids = np.array(case["token_ids"], dtype=np.int64)
-    got = gumbel(case["seed"], case["choice"], case["index"], ids)
+    got = Noise(case["seed"], case["choice"], case["index"]).of(ids)
     assert [int(value * 2**NOISE_BITS) for value in got] == case["noise_q24"]
 
 
@@ -35,13 +35,13 @@ def test_mixer_is_splitmix64() -> None:
 def test_arrays_agree_with_single_numbers(seed: int, choice: int, index: int, token: int) -> None:
     hashed = mix64(noise_key(seed, choice, index) + (token + 1) * 0x9E3779B97F4A7C15)
     expected = gumbel_of_uniform(np.array([hashed >> 24], dtype=np.int64))[0] / 2**NOISE_BITS
-    assert gumbel(seed, choice, index, np.array([token]))[0] == expected
+    assert Noise(seed, choice, index).of(np.array([token]))[0] == expected
 
 
 def test_noise_of_a_token_does_not_depend_on_its_neighbours() -> None:
-    everything = gumbel(5, 0, 3, np.arange(20_000))
+    everything = Noise(5, 0, 3).of(np.arange(20_000))
     some = np.array([19_999, 8192, 8191, 0])
-    assert (gumbel(5, 0, 3, some) == everything[some]).all()
+    assert (Noise(5, 0, 3).of(some) == everything[some]).all()
 
 
 def _true_gumbel(uniform: int) -> float:
@@ -64,7 +64,7 @@ def test_precision_and_range() -> None:
 
 def test_distribution_is_gumbel() -> None:
     """Kolmogorov-Smirnov distance to exp(-exp(-x)), and the moments, over seeds, positions and tokens."""
-    draws = np.concatenate([gumbel(seed, 0, index, np.arange(1000)) for seed in range(20) for index in range(10)])
+    draws = np.concatenate([Noise(seed, 0, index).of(np.arange(1000)) for seed in range(20) for index in range(10)])
     draws.sort()
     cumulative = np.exp(-np.exp(-draws))
     steps = np.arange(len(draws) + 1) / len(draws)
@@ -76,10 +76,18 @@ def test_distribution_is_gumbel() -> None:
 
 
 def test_neighbouring_keys_are_independent() -> None:
-    base = gumbel(9, 0, 0, np.arange(20_000))
+    base = Noise(9, 0, 0).of(np.arange(20_000))
     for other in (
-        gumbel(10, 0, 0, np.arange(20_000)),
-        gumbel(9, 1, 0, np.arange(20_000)),
-        gumbel(9, 0, 1, np.arange(20_000)),
+        Noise(10, 0, 0).of(np.arange(20_000)),
+        Noise(9, 1, 0).of(np.arange(20_000)),
+        Noise(9, 0, 1).of(np.arange(20_000)),
     ):
         assert abs(np.corrcoef(base, other)[0, 1]) < 0.03
+
+
+@pytest.mark.parametrize("least", [-10.0, -3.0, 0.0, 2.5, 6.0, 9.5, 28.0, 40.0])
+def test_the_sieve_never_drops_a_token_that_reaches(least: float) -> None:
+    noise, ids = Noise(3, 0, 7), np.arange(60_000)
+    kept, reached = noise.may_reach(ids, least), noise.of(ids) >= least
+    assert not (reached & ~kept).any()
+    assert kept.sum() <= 1.1 * reached.sum() + 5  # and it is a sieve
