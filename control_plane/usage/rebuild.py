@@ -82,8 +82,12 @@ class Rebuild:
                 await self.ready(shard, scope)
             except EdgewiseError as error:
                 logger.warning("a budget cannot be asked yet: %s", error, extra={"scope": name})
-                self._wanted.setdefault(name, (shard, scope))
-                return False
+            except Exception:  # whatever it was, a key whose budget is never loaded is never served again
+                logger.exception("a budget could not be loaded; it is tried again", extra={"scope": name})
+            else:
+                continue
+            self._wanted.setdefault(name, (shard, scope))
+            return False
         return True
 
     async def ready(self, shard: int, scope: Scope) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -89,10 +90,17 @@ class Client:
                 return
 
 
+def tell_tasks() -> None:
+    """Where every task waits, on standard error: asked for by SIGUSR1 when a process does not end."""
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
+
+
 async def run(url: str, folder: Path, space: str, seed: int, count: int, shift_ms: int) -> int:
     """Ask `count` times, AT_ONCE at a time; returns how many were let in."""
     async with shared_world(url, folder, space, shift_ms) as world:
         gateway = await world.gateway()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, tell_tasks)
         await gateway.ledger.start()
         loading = asyncio.create_task(gateway.rebuild.run())
         client = Client(gateway, space, random.Random(seed))
