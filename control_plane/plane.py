@@ -69,6 +69,7 @@ from edgewise.api.service import AnswerService
 from edgewise.api.stream_socket import StreamSocket
 from edgewise.api.takeover import Takeover
 from edgewise.api.visits import Visits
+from edgewise.ending import end
 from edgewise.ids import new_id
 from edgewise.observability.config import observing
 from edgewise.routing.runner import Runner
@@ -138,7 +139,7 @@ class ControlPlane:
         leases of the others, then send the nodes away with reconnect slots."""
         self.leaving.begin()
         self.gateways.drain()
-        await _cancel(self.takeover)
+        await end(self.takeover)
         await self.runner.drain(timeout_s)
         await self.registry.drain(SLOTS_S)
 
@@ -210,7 +211,7 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
     wishes = NodeWishes(database, audit, tell=lambda: changes.tell("nodes"))
     await wishes.load()
     expiry = asyncio.create_task(ExpiryWatch(keyring).run(), name="key-expiry")
-    stack.push_async_callback(_cancel, expiry)
+    stack.push_async_callback(end, expiry)
 
     recorder = DecisionRecorder(database, SpillFile(config.data_dir, seat=seat), queue_max=config.decision_queue_max)
     await recorder.start()
@@ -283,7 +284,7 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
     answers = AnswerService(host, archive, hub, runner, observer=observer)
     watch_gateway(observer, runner=runner, hub=hub, registry=registry, recorder=recorder)
     census = asyncio.create_task(Census(observer, database, recorder).run(), name="census")
-    stack.push_async_callback(_cancel, census)
+    stack.push_async_callback(end, census)
     leaving, visits = Drain(), Visits(answers, ValkeyRepeats(log.scripts))
     stack.push_async_callback(visits.aclose)
     stream_socket = StreamSocket(answers, visits, leaving)
@@ -315,7 +316,7 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
     jobs = GatewayJobs.over(database, audit, broker_url=config.broker_url, modules=config.job_modules)
     stack.callback(jobs.close)
     takeover = asyncio.create_task(Takeover(answers, ask=jobs.take_up).run(), name="takeover")
-    stack.push_async_callback(_cancel, takeover)
+    stack.push_async_callback(end, takeover)
     decisions = Decisions(database, recorder)
     return ControlPlane(
         config=config,
@@ -356,11 +357,6 @@ def _identity(config: ControlConfig) -> Identity:
         version=__version__,
         started_at_s=time.time(),
     )
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def _upstream_tiers(upstreams: Sequence[UpstreamConfig], http: HttpClient) -> list[OpenAITier]:

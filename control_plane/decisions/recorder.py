@@ -7,7 +7,6 @@ from there; only when that cannot be written either are they dropped, counted an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -20,6 +19,7 @@ from control_plane.database import Database
 from control_plane.decisions.batch import write_batch
 from control_plane.decisions.records import Decided, Event, Finished
 from control_plane.decisions.spill import SpillFile
+from edgewise.ending import end
 from edgewise.wire.errors import EdgewiseError
 
 log = logging.getLogger(__name__)
@@ -84,9 +84,7 @@ class DecisionRecorder:
     async def stop(self) -> None:
         """Write what is queued, or spill it when the database is gone."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
             self._task = None
         try:
             await self.flush()

@@ -34,6 +34,7 @@ from control_plane.policy_rollouts.repository import PolicyRolloutRepository
 from control_plane.policy_rollouts.stored import Stored, read_plan, read_state, read_totals
 from control_plane.policy_rollouts.tables import PolicyRolloutRow
 from control_plane.policy_rollouts.totals import RunMeter
+from edgewise.ending import end
 from edgewise.wire.errors import EdgewiseError
 from policies import PolicyError
 from policies.rollout import Measured, RolloutPlan, RolloutState, Step, Ticked, advance, load_rollout
@@ -182,8 +183,7 @@ class PolicyRollouts:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
             await self._try_tick()
 
     async def _run(self) -> None:

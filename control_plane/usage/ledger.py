@@ -19,6 +19,7 @@ from control_plane.database import Database
 from control_plane.text import clip_name
 from control_plane.usage.charges import Charge, date_of
 from control_plane.usage.repository import COUNTS, LedgerRepository
+from edgewise.ending import end
 from edgewise.wire.errors import EdgewiseError
 
 logger = logging.getLogger(__name__)
@@ -71,8 +72,7 @@ class Ledger:
     async def stop(self) -> None:
         """Write what is queued, or leave it on disk when the database is gone."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
             self._task = None
         try:
             await self.flush()

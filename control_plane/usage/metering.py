@@ -20,6 +20,7 @@ from control_plane.usage.reports import UsageReports
 from control_plane.usage.service import Meter
 from control_plane.usage.sweep import Sweep, UsageReader
 from control_plane.usage.valkey_counters import ValkeyCounters, connect_counters
+from edgewise.ending import end
 from edgewise.streams.log import StreamLog
 
 SETTLE_S = 3.0
@@ -61,9 +62,7 @@ async def metering(
     try:
         yield Metering(meter, UsageReports(database, book, counters, ledger))
     finally:
-        sweep.cancel()
-        loading.cancel()
-        await asyncio.gather(sweep, loading, return_exceptions=True)
+        await end(sweep, loading)
         await meter.drain(SETTLE_S)
         await ledger.stop()
         await counters.aclose()
