@@ -21,9 +21,11 @@ _DIGESTS = ("weights_digest", "tokenizer_digest", "template_digest")
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The gates that applied to a version. None applied: it carries no findings and claims no parent."""
+    """The gates that applied to a version; none does where it claims no parent. `examined`: its findings tell of
+    answers."""
 
     gates: tuple[Gate, ...]
+    examined: bool = True
 
     @property
     def failing(self) -> list[Gate]:
@@ -38,7 +40,7 @@ def judge(manifest: Manifest, raw: str | None, parent: str | None, limits: GateL
     and comes without them fails.
     """
     if raw is None:
-        return Judged(_unshown(manifest, limits))
+        return Judged(_unshown(manifest, limits), examined=False)
     findings = _checked(manifest, raw)
     above = parse_findings(parent.encode(), "the parent's findings.json") if parent is not None else None
     if manifest.parent is not None and above is None and findings.parent is None:
@@ -46,7 +48,7 @@ def judge(manifest: Manifest, raw: str | None, parent: str | None, limits: GateL
             "findings of the parent", "all", None, 1, reason=f"version {manifest.parent[:12]}… has none here"
         )
         return Judged((missing, *gates_of(findings, None, limits)))
-    return Judged(tuple(gates_of(findings, above, limits)))
+    return Judged(tuple(gates_of(findings, above, limits)), examined=bool(findings.cells))
 
 
 def _unshown(manifest: Manifest, limits: GateLimits) -> tuple[Gate, ...]:

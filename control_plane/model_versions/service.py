@@ -191,7 +191,7 @@ class ModelCatalog:
         parent = next((row.findings for row in self.versions() if row.id == manifest.parent), None)
         judged = judge(manifest, findings, parent, self._limits)
         if not judged.failing:
-            return "passed" if findings is not None else "unjudged"
+            return "passed" if judged.examined else "unjudged"
         if override is None and directory is None:
             raise GateFailedError(manifest.name, judged.failing)
         said = "; ".join(str(gate) for gate in judged.failing)

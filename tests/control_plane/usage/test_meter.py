@@ -7,10 +7,7 @@ import asyncio
 import pytest
 
 from control_plane.usage.charges import Used
-from control_plane.usage.counters import Ask, Granted, NotReady, Refused, Scope, shard_of
-from control_plane.usage.ledger import Ledger
-from control_plane.usage.limits import Limits
-from control_plane.usage.rebuild import Rebuild
+from control_plane.usage.counters import Ask, Granted, NotReady, Refused, shard_of
 from edgewise.api.host import Caller
 from edgewise.ids import new_id
 from edgewise.routing.runner import Outcome
@@ -233,28 +230,6 @@ async def test_a_budget_whose_second_load_never_came_is_loaded_before_it_is_aske
     await alive.rebuild.catch_up()
     with pytest.raises(BudgetExceededError, match="80 are spent"):
         await alive.begin(ANN, 1, 1)
-
-
-class StumblingLedger(Ledger):
-    """Fails once, in a way that nobody foresaw."""
-
-    stumbled = False
-
-    async def flush(self) -> None:
-        if not self.stumbled:
-            self.stumbled = True
-            raise RuntimeError("unforeseen")
-        await super().flush()
-
-
-async def test_a_load_that_fails_in_any_way_is_tried_again(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    gateway = await world.gateway()
-    ledger = StumblingLedger(world.database, world.directory / "stumbling.spill", on_written=gateway.meter.written)
-    rebuild = Rebuild(world.counters, world.database, ledger, now=world.clock.moment, sleep=world.nap)
-    rebuild.soon(shard_of("acme"), Scope("tenant:acme", Limits(tokens_total=100), 10**6))
-    assert not await rebuild.catch_up() and "it is tried again" in caplog.text
-    assert await rebuild.catch_up()
-    assert (await gateway.tokens("tenant", "acme", "acme")) == (0, 0)
 
 
 async def test_after_a_loss_budgets_are_loaded_before_anybody_asks(world: World) -> None:
