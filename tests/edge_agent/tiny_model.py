@@ -1,4 +1,4 @@
-"""A tiny random decoder in the shape of the onnxruntime-genai builder's int4 CPU export, made in milliseconds.
+"""A tiny random decoder in the form of our exports (edgewise/graphs), int4 for the CPU, made in milliseconds.
 
 Two layers, hidden 64, four heads over two key-value heads of 16, one token per byte and a few special ones.
 """
@@ -8,18 +8,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from edgewise.graphs.shape import FORM, FORM_KEY, HEAD_DIM_KEY, HIDDEN_OUTPUT
 from edgewise.wire.manifest import Manifest, build_manifest, write_manifest
 
-LAYERS, HIDDEN, HEADS, KV_HEADS, HEAD_DIM, FFN, BLOCK = 2, 64, 4, 2, 16, 128, 32
+LAYERS, HIDDEN, HEADS, KV_HEADS, HEAD_DIM, FFN, BLOCK = 2, 64, 4, 2, 16, 128, 64
 SPECIALS = ("<|pad|>", "<|im_start|>", "<|im_end|>")
 VOCAB = 256 + len(SPECIALS)
 EOS = 2
+TEXT = ("input_ids", "position_ids")
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -27,20 +28,19 @@ TEMPLATE = (
 
 
 class TinyGraph:
-    """Builds the graph node by node; `positions` and `all_rows` give the export variants without pruning."""
+    """Builds the graph node by node; `hidden_states` adds that output, `vocab` may leave ids that no token has."""
 
-    def __init__(self, *, context_tokens: int, seed: int, positions: bool, all_rows: bool) -> None:
+    def __init__(self, *, context_tokens: int, seed: int, hidden_states: bool, vocab: int) -> None:
         self._random = np.random.default_rng(seed)
         self._context = context_tokens
-        self._positions = positions
-        self._all_rows = all_rows
+        self._hidden_states = hidden_states
+        self._vocab = vocab
         self._nodes: list[onnx.NodeProto] = []
         self._weights: list[onnx.TensorProto] = []
 
     def build(self) -> onnx.ModelProto:
         self._rotary_tables()
-        self._lengths()
-        self._constant("embed", self._random.normal(size=(VOCAB, HIDDEN)).astype(np.float32))
+        self._constant("embed", self._random.normal(size=(self._vocab, HIDDEN)).astype(np.float32))
         self._node("Gather", ["embed", "input_ids"], "x")
         hidden = "x"
         for layer in range(LAYERS):
@@ -48,7 +48,9 @@ class TinyGraph:
         self._head(self._norm("final", hidden))
         graph = helper.make_graph(self._nodes, "tiny", self._inputs(), self._outputs(), self._weights)
         opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        helper.set_model_props(model, {FORM_KEY: FORM, HEAD_DIM_KEY: str(HEAD_DIM), "edgewise.kv": "float32"})
+        return model
 
     def _rotary_tables(self) -> None:
         frequency = 1.0 / 10_000 ** (np.arange(0, HEAD_DIM, 2) / HEAD_DIM)
@@ -56,22 +58,12 @@ class TinyGraph:
         self._constant("cos_cache", np.cos(angles).astype(np.float32))
         self._constant("sin_cache", np.sin(angles).astype(np.float32))
 
-    def _lengths(self) -> None:
-        self._constant("one", np.array([1], np.int64))
-        self._constant("index_one", np.array(1, np.int64))
-        self._node("ReduceSum", ["attention_mask", "one"], "mask_sum", keepdims=0)
-        self._node("Sub", ["mask_sum", "one"], "last_index")
-        self._node("Cast", ["last_index"], "seqlens_k", to=TensorProto.INT32)
-        self._node("Shape", ["attention_mask"], "mask_shape")
-        self._node("Gather", ["mask_shape", "index_one"], "mask_width")
-        self._node("Cast", ["mask_width"], "total_length", to=TensorProto.INT32)
-
     def _layer(self, layer: int, hidden: str) -> str:
         normed = self._norm(f"{layer}.input", hidden)
         qkv = self._matmul(f"{layer}.qkv", normed, HIDDEN, (HEADS + 2 * KV_HEADS) * HEAD_DIM)
         past = [f"past_key_values.{layer}.key", f"past_key_values.{layer}.value"]
-        inputs = [qkv, "", "", *past, "seqlens_k", "total_length", "cos_cache", "sin_cache"]
-        inputs += ["position_ids"] if self._positions else []
+        lengths = ["seqlens_k", "total_sequence_length"]
+        inputs = [qkv, "", "", *past, *lengths, "cos_cache", "sin_cache", "position_ids"]
         outputs = [f"{layer}.attention", f"present.{layer}.key", f"present.{layer}.value"]
         sizes: dict[str, Any] = {"num_heads": HEADS, "kv_num_heads": KV_HEADS, "do_rotary": 1, "scale": HEAD_DIM**-0.5}
         self._nodes.append(helper.make_node("GroupQueryAttention", inputs, outputs, domain="com.microsoft", **sizes))
@@ -86,10 +78,8 @@ class TinyGraph:
         return self._node("Add", [hidden, self._matmul(f"{layer}.down", wide, FFN, HIDDEN)], f"{layer}.out")
 
     def _head(self, hidden: str) -> None:
-        if not self._all_rows:
-            self._constant("last", np.array([-1], np.int64))
-            hidden = self._node("Gather", [hidden, "last"], "last_row", axis=1)
-        self._matmul("logits", hidden, HIDDEN, VOCAB, output="logits")
+        chosen = self._node("Gather", [hidden, "rows"], HIDDEN_OUTPUT, axis=1)
+        self._matmul("logits", chosen, HIDDEN, self._vocab, output="logits")
 
     def _norm(self, name: str, hidden: str) -> str:
         self._constant(f"{name}.weight", np.ones(HIDDEN, np.float32))
@@ -122,15 +112,16 @@ class TinyGraph:
         self._weights.append(numpy_helper.from_array(array, name))
 
     def _inputs(self) -> list[onnx.ValueInfoProto]:
-        tokens = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "new"])
-        mask = helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["batch", "total"])
-        positions = helper.make_tensor_value_info("position_ids", TensorProto.INT64, ["batch", "new"])
-        return [tokens, mask, *([positions] if self._positions else []), *_cache_infos("past_key_values", "past")]
+        tokens = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "new"]) for name in TEXT]
+        lengths = helper.make_tensor_value_info("seqlens_k", TensorProto.INT32, ["batch"])
+        total = helper.make_tensor_value_info("total_sequence_length", TensorProto.INT32, [])
+        rows = helper.make_tensor_value_info("rows", TensorProto.INT64, ["rows"])
+        return [*tokens, lengths, total, rows, *_cache_infos("past_key_values", "past")]
 
     def _outputs(self) -> list[onnx.ValueInfoProto]:
-        rows = "new" if self._all_rows else 1
-        logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", rows, VOCAB])
-        return [logits, *_cache_infos("present", "total")]
+        logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "rows", self._vocab])
+        hidden = helper.make_tensor_value_info(HIDDEN_OUTPUT, TensorProto.FLOAT, ["batch", "rows", HIDDEN])
+        return [logits, *([hidden] if self._hidden_states else []), *_cache_infos("present", "total")]
 
 
 def _cache_infos(prefix: str, length: str) -> list[onnx.ValueInfoProto]:
@@ -140,14 +131,12 @@ def _cache_infos(prefix: str, length: str) -> list[onnx.ValueInfoProto]:
 
 
 def write_tiny_model(
-    directory: Path, *, context_tokens: int = 512, seed: int = 7, positions: bool = False, all_rows: bool = False
+    directory: Path, *, context_tokens: int = 512, seed: int = 7, hidden_states: bool = False, vocab: int = VOCAB
 ) -> Manifest:
     """Write a whole model directory with its manifest; the same arguments give the same bytes."""
     directory.mkdir(parents=True, exist_ok=True)
-    graph = TinyGraph(context_tokens=context_tokens, seed=seed, positions=positions, all_rows=all_rows).build()
-    (directory / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
-    config = {"model": {"decoder": {"head_size": HEAD_DIM, "num_hidden_layers": LAYERS}}}
-    (directory / "genai_config.json").write_bytes(msgspec.json.encode(config))
+    tiny = TinyGraph(context_tokens=context_tokens, seed=seed, hidden_states=hidden_states, vocab=vocab)
+    (directory / "model.onnx").write_bytes(tiny.build().SerializeToString(deterministic=True))
     (directory / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
     tiny_tokenizer().save(str(directory / "tokenizer.json"))
     manifest = build_manifest(
