@@ -19,6 +19,8 @@ ARCHITECTURES: Final = ("llama", "qwen2", "qwen3")
 LARGEST_SIZE: Final = 2**31
 MOST_LAYERS: Final = 1024
 LARGEST_CONFIG_BYTES: Final = 2**20
+HF_WINDOW: Final = 4096
+"""What transformers takes where a config asks for a sliding window and does not say how wide."""
 
 
 class ConfigJsonError(BadRequestError):
@@ -190,6 +192,8 @@ def _check_reals(raw: Mapping[str, Any], where: str) -> None:
     rotary = [raw.get(name) for name in ("rope_parameters", "rope_scaling")]
     if not all(each is None or isinstance(each, dict) for each in rotary):
         raise _wrong("rope_parameters and rope_scaling must be objects", where)
+    if _flag(raw, "use_sliding_window", where, False):
+        _size(raw, "sliding_window", where, HF_WINDOW)
     for place in (raw, *filter(None, rotary)):
         for name in ("rms_norm_eps", "rope_theta", "factor"):
             value = place.get(name)

@@ -23,6 +23,15 @@ def export_model(
     precision: Annotated[
         str, typer.Option(help="int4, int8, fp32, or a method of `python -m cloud_worker.forge quantize`.")
     ] = "int4",
+    block: Annotated[
+        int | None, typer.Option(help="With int4 or int8: values that share a scale (32, 64 or 128).")
+    ] = None,
+    hidden_states: Annotated[
+        bool, typer.Option("--hidden-states", help="Give the hidden states of the chosen rows beside the logits.")
+    ] = False,
+    kv: Annotated[
+        str, typer.Option("--kv", help="The key-value cache: float32, or int8 (a quarter of it).")
+    ] = "float32",
     name: Annotated[str, typer.Option(help="The model's name; that of the directory when left out.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -32,24 +41,19 @@ def export_model(
         from rich.console import Console
 
         from cloud_worker.forge.export.model_directory import export_directory
+        from cloud_worker.forge.export.options import ExportOptions
+        from cloud_worker.forge.export.report import rows
     except ModuleNotFoundError as error:
         raise _missing(error.name) from error
+    options = ExportOptions(precision=precision, block=block, hidden_states=hidden_states, cache=kv)
     with Console(stderr=True).status("export", spinner="line") as status:
-        done = export_directory(directory, out, precision, name=name, stage=lambda stage: status.update(stage))
+        done = export_directory(directory, out, options, name=name, stage=lambda stage: status.update(stage))
     if as_json:
         typer.echo(msgspec.json.encode(done, order="sorted").decode())
         return
-    far = done.against_torch
-    rows = [
-        ("directory", done.directory),
-        ("version", done.version),
-        ("method", done.method),
-        ("bytes", f"{done.bytes:,}"),
-        ("same token as torch", f"{far.agreement:.4f} of {far.tokens:,} places"),
-        ("largest logit gap", f"{far.largest_gap:.3f}"),
-        ("perplexity (torch)", f"{far.perplexity:.4f} ({far.float_perplexity:.4f})"),
-    ]
-    print_table(("export", ""), rows)
+    minded = [("mind", warning) for warning in done.warnings]
+    described = rows(done.method, done.graph, done.against_torch)
+    print_table(("export", ""), [("directory", done.directory), ("version", done.version), *described, *minded])
 
 
 def _missing(package: str | None) -> ConfigError:

@@ -31,8 +31,9 @@ def render(findings: Findings) -> str:
     parts += ["## Made by", made_table(findings), findings.notes]
     for table in findings.tables:
         parts += [f"## {table.title}", table.text, markdown(table.head, table.rows)]
-    parts += ["## Exact match by grade", _MATTER, grade_table(findings.cells)]
-    parts += ["## Perplexity of the reference answers", perplexity_table(findings)]
+    if findings.cells:
+        parts += ["## Exact match by grade", _MATTER, grade_table(findings.cells)]
+        parts += ["## Perplexity of the reference answers", perplexity_table(findings)]
     if findings.accepted:
         parts += ["## As a draft", acceptance_table(findings)]
     if gates := gates_table(findings):
@@ -56,9 +57,11 @@ def made_table(findings: Findings) -> str:
         ("weight file", f"{findings.weights_bytes:,} bytes, sha256 {findings.weights_digest[:16]}…"),
         ("tokenizer", f"sha256 {findings.tokenizer_digest[:16]}…"),
         ("chat template", f"sha256 {findings.template_digest[:16]}…"),
-        ("examined in", findings.runtime),
-        ("examination", f"seed {findings.examination_seed}, sha256 of its questions {findings.examination[:16]}…"),
+        ("examined in" if findings.cells else "runs in", findings.runtime),
     ]
+    if findings.cells:
+        said = f"seed {findings.examination_seed}, sha256 of its questions {findings.examination[:16]}…"
+        rows.append(("examination", said))
     if base := findings.parent:
         rows.append(("parent", f"{base.name}, weights {base.weights_digest[:16]}…"))
     return markdown(("", ""), rows)

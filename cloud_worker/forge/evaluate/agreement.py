@@ -10,8 +10,9 @@ from tokenizers import Tokenizer
 
 from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.curriculum import examination
-from cloud_worker.forge.decoding import Logits, OnnxGreedy
 from cloud_worker.forge.evaluate.examining import EXAMINATION_SEED, answer_ids, prompt_ids
+from cloud_worker.forge.stepping import rows_after
+from edgewise.graphs import CacheRow, Logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Agreement:
     largest_gap: float
 
 
-def agreement(onnx: OnnxGreedy, torch_model: Qwen2, tokenizer: Tokenizer, exercises: int) -> Agreement:
+def agreement(row: CacheRow, torch_model: Qwen2, tokenizer: Tokenizer, exercises: int) -> Agreement:
     """Compare both on every answer position of `exercises` conversations, fed token by token as in decoding."""
     same, rows, gap = 0, 0, 0.0
     everything = list(examination(EXAMINATION_SEED + 1, 4, held_out=False))
@@ -31,7 +32,7 @@ def agreement(onnx: OnnxGreedy, torch_model: Qwen2, tokenizer: Tokenizer, exerci
         prompt = prompt_ids(tokenizer, exercise)
         ids = [*prompt, *answer_ids(tokenizer, exercise)]
         expected = _torch_rows(torch_model, ids)[len(prompt) - 1 :]
-        found = _rows(onnx, prompt, ids[len(prompt) :])
+        found = rows_after(row, ids, len(prompt))
         same += int((found.argmax(-1) == expected.argmax(-1)).sum())
         rows += len(expected)
         gap = max(gap, float(np.abs(found - expected).max()))
@@ -42,12 +43,3 @@ def agreement(onnx: OnnxGreedy, torch_model: Qwen2, tokenizer: Tokenizer, exerci
 def _torch_rows(model: Qwen2, ids: list[int]) -> Logits:
     logits: Logits = model(torch.tensor([ids]), torch.arange(len(ids))[None])[0].float().numpy()
     return logits
-
-
-def _rows(onnx: OnnxGreedy, prompt: list[int], rest: list[int]) -> Logits:
-    logits, past = onnx.run(prompt, onnx.empty_cache(), 0)
-    rows = [logits[0, -1]]
-    for index, token in enumerate(rest):
-        logits, past = onnx.run([token], past, len(prompt) + index)
-        rows.append(logits[0, -1])
-    return np.stack(rows)

@@ -73,9 +73,9 @@ def open_decoder(directory: Path) -> Decoder:
     """
     manifest = load_manifest(directory)
     if manifest.format == "onnx":
-        from cloud_worker.forge.evaluate.onnx_rows import OnnxRows
+        from cloud_worker.forge.evaluate.onnx_rows import open_rows
 
-        return OnnxRows(directory, manifest.eos_ids[0], manifest.context_tokens)
+        return open_rows(directory, manifest.eos_ids[0], manifest.context_tokens)
     from cloud_worker.engine.models.qwen2 import Qwen2
     from cloud_worker.forge.evaluate.torch_batch import BatchGreedy
 

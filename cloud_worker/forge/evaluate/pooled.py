@@ -34,9 +34,9 @@ class Source:
     def open(self) -> Decoder:
         """The model in its runtime, on one thread."""
         if self.graph:
-            from cloud_worker.forge.evaluate.onnx_rows import OnnxRows
+            from cloud_worker.forge.evaluate.onnx_rows import open_rows
 
-            return OnnxRows(self.folder, self.end)
+            return open_rows(self.folder, self.end)
         import torch
 
         from cloud_worker.engine.models.qwen2 import Qwen2

@@ -14,10 +14,11 @@ import numpy as np
 
 from cloud_worker.forge.export.errors import ExportError
 from cloud_worker.forge.export.source import ModelSource
-from cloud_worker.forge.quantize.decoder import GraphDecoder, Logits
 from cloud_worker.forge.quantize.divergence import Divergence, TrialRow, divergence, forced_rows
+from cloud_worker.forge.stepping import open_row
 from edgewise.generation.state import Message
 from edgewise.generation.tokenizer import ChatTokenizer
+from edgewise.graphs import Logits
 from edgewise.wire.manifest import TOKENIZER_FILE
 
 LEAST_FLOAT_AGREEMENT: Final = 0.98
@@ -57,12 +58,12 @@ def reference(source: ModelSource) -> Reference:
         return Reference(rows, tuple(_logits(model, row) for row in rows))
 
 
-def compare(said: Reference, graph: Path, head_dim: int, *, is_float: bool = False) -> Divergence:
+def compare(said: Reference, graph: Path, *, is_float: bool = False) -> Divergence:
     """Logit gap, arg-max agreement and perplexity of `graph` against torch, token by token as in decoding.
 
-    Raises ExportError for a float graph that disagrees, GraphUnfitError for one that does not load.
+    Raises ExportError for a float graph that disagrees, ManifestError for one that does not load.
     """
-    decoder = GraphDecoder(graph, head_dim, max(len(row.ids) for row in said.rows))
+    decoder = open_row(graph, max(len(row.ids) for row in said.rows))
     found = divergence(said.rows, said.logits, list(forced_rows(decoder, said.rows)))
     if is_float and found.agreement < LEAST_FLOAT_AGREEMENT:
         raise _differs(graph, found)

@@ -1,4 +1,5 @@
-"""Runs the onnxruntime-genai model builder in a process of its own: a Hugging Face directory in, one ONNX graph out.
+"""Runs the onnxruntime-genai model builder in a process of its own: a Hugging Face directory in, one ONNX graph in the
+device form out.
 
 The process ends with this one (leashed.py), so a command that is killed leaves nothing at work behind.
 """
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_worker.forge import leashed
+from cloud_worker.forge.architectures import model_sizes
+from cloud_worker.forge.export.device_form import to_device_form
 from cloud_worker.forge.export.errors import ExportError
 from cloud_worker.forge.export.graphs import load_graph, save_graph
 from cloud_worker.forge.export.options import BuilderOptions
@@ -23,7 +26,10 @@ _OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZE
 
 
 def build(directory: Path, tokenizer_file: Path, work: Path, options: BuilderOptions, target: Path) -> Path:
-    """Build `target` from a checked directory; `work` is for the pieces and is left empty. Raises ExportError."""
+    """Build `target` from a checked directory; `work` is for the pieces and is left empty.
+
+    Raises ExportError, and GraphUnfitError for a graph that the device form cannot be made of.
+    """
     source, built = work / "source", work / "built"
     for place in (source, built):
         shutil.rmtree(place, ignore_errors=True)
@@ -32,7 +38,8 @@ def build(directory: Path, tokenizer_file: Path, work: Path, options: BuilderOpt
     try:
         _run(source, built, work / "cache", options)
         target.parent.mkdir(parents=True, exist_ok=True)
-        return save_graph(load_graph(built / "model.onnx"), target)
+        graph = load_graph(built / "model.onnx")
+        return save_graph(to_device_form(graph, model_sizes(directory).head_dim), target)
     finally:
         for place in (source, built, work / "cache"):
             shutil.rmtree(place, ignore_errors=True)

@@ -40,6 +40,20 @@ def save_graph(model: Any, target: Path, one_file_bytes: int = ONE_FILE_BYTES) -
     return target
 
 
+def drop_unused(model: Any) -> None:
+    """Remove nodes and stored tensors of a ModelProto that no output rests on, in place."""
+    graph = model.graph
+    needed = {output.name for output in graph.output}
+    for place in reversed(range(len(graph.node))):  # nodes stand in the order of computing
+        if needed.intersection(graph.node[place].output):
+            needed.update(graph.node[place].input)
+        else:
+            del graph.node[place]
+    for place in reversed(range(len(graph.initializer))):
+        if graph.initializer[place].name not in needed:
+            del graph.initializer[place]
+
+
 def graph_files(graph: Path) -> list[Path]:
     """The graph and, where there is one, its data file."""
     data = graph.with_name(graph.name + DATA_SUFFIX)

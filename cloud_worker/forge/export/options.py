@@ -1,10 +1,11 @@
-"""Settings of the onnxruntime-genai builder, and the combinations that are known to give a broken or useless graph."""
+"""What an export and the onnxruntime-genai builder are asked for, and what is refused: combinations that are known to
+give a broken or useless graph."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from cloud_worker.forge.architectures import ModelSizes
 from cloud_worker.forge.export.errors import CombinationRefusedError
@@ -12,14 +13,40 @@ from cloud_worker.forge.export.source import check_block
 
 Precision = Literal["fp32", "int8", "int4"]
 Algorithm = Literal["default", "rtn", "k_quant", "k_quant_mixed"]
+CacheElement = Literal["float32", "int8"]
 BLOCKS: Final = (16, 32, 64, 128, 256)
 INT8_ARITHMETIC: Final = 4
-"""accuracy_level: activations are rounded to int8 inside the kernel; level 0 costs 40 % of the decode speed."""
+"""accuracy_level: activations are rounded to int8 inside the kernel."""
+FLOAT_ARITHMETIC: Final = 0
+"""accuracy_level: activations stay float; allowed, and said in the report: it costs 40 % of the decode speed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """What `edgewise model export` is asked for.
+
+    `precision`: int4, int8, fp32 or a method of the registry; `block`: for int4 and int8, None is the recommended one.
+    `hidden_states`: an output beside the logits. `cache`: the element of the key-value cache.
+    """
+
+    precision: str = "int4"
+    block: int | None = None
+    hidden_states: bool = False
+    cache: str = "float32"
+
+    def check(self) -> None:
+        """Raises CombinationRefusedError for what no model can be exported with."""
+        if self.cache not in get_args(CacheElement):
+            raise _refused(
+                f"there is no cache of {self.cache[:20]!r} on the CPU", "--kv", " or ".join(get_args(CacheElement))
+            )
+        if self.block is not None and self.precision not in ("int4", "int8"):
+            raise _refused(f"{self.precision[:64]!r} has no block to choose", "--block", "--block with int4 or int8")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuilderOptions:
-    """What the builder is asked for. `pruned_head`: logits of the last row only (off for verifying drafts)."""
+    """What the builder is asked for. The head is always pruned: the device form (device_form.py) starts from that."""
 
     precision: str = "fp32"
     block: int = 64
@@ -28,17 +55,12 @@ class BuilderOptions:
     algorithm: Algorithm = "default"
     int8_head: bool = False
     shared_embeddings: bool = True
-    pruned_head: bool = True
 
     def check(self, sizes: ModelSizes) -> None:
         """Raises CombinationRefusedError with the reason, before any work."""
         for why in self._faults(sizes):
-            raise CombinationRefusedError(
-                f"These export settings are refused: {why}",
-                where=f"builder, {self.precision}",
-                expected="a combination that gives a graph which loads and answers",
-                remedy="use the defaults, or another method of `python -m cloud_worker.forge quantize`",
-            )
+            expected = "a combination that gives a graph which loads and answers"
+            raise _refused(why, f"builder, {self.precision}", expected)
         if self.precision != "fp32":
             check_block(sizes, self.block)
 
@@ -49,6 +71,10 @@ class BuilderOptions:
             yield f"blocks of {self.block} values have no kernel ({', '.join(map(str, BLOCKS))} have)"
         if self.algorithm.startswith("k_quant") and self.symmetric:
             yield "k_quant rounds on asymmetric grids only"
+        if self.accuracy_level not in (FLOAT_ARITHMETIC, INT8_ARITHMETIC):
+            yield f"arithmetic of level {self.accuracy_level} was never measured on a CPU (0 is float, 4 is int8)"
+        if self.shared_embeddings and self.precision == "int8" and sizes.tie_word_embeddings:
+            yield "the builder's int8 keeps a shared embedding in float, so it is larger than int8-block32 by far"
         if sizes.tie_word_embeddings and self.shared_embeddings and self.algorithm == "default":
             yield from self._tied_faults()
 
@@ -60,7 +86,7 @@ class BuilderOptions:
 
     def arguments(self) -> list[str]:
         """The builder's --extra_options."""
-        options = [f"prune_lm_head={str(self.pruned_head).lower()}"]
+        options = ["prune_lm_head=true", "windowed_kv_cache=false"]
         if self.precision == "fp32":
             return options
         options += [f"block_size={self.block}", f"is_symmetric={str(self.symmetric).lower()}"]
@@ -68,3 +94,12 @@ class BuilderOptions:
         if not self.shared_embeddings:
             options.append("shared_embeddings=false")
         return [*options, "matmul_mixed_precision=last_matmul:int8"] if self.int8_head else options
+
+
+def _refused(why: str, where: str, expected: str) -> CombinationRefusedError:
+    return CombinationRefusedError(
+        f"These export settings are refused: {why}",
+        where=where,
+        expected=expected,
+        remedy="use the defaults, or another method of `python -m cloud_worker.forge quantize`",
+    )

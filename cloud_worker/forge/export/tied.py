@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from cloud_worker.forge.export.graphs import drop_unused
+
 HEAD_WEIGHT: Final = "lm_head."
 EMBED: Final = "/model/embed_tokens/"
 
@@ -27,7 +29,7 @@ def tie_embedding(model: Any) -> bool:
     model.graph.node.remove(gather)
     for offset, node in enumerate(_lookup(model, head, gather)):
         model.graph.node.insert(place + offset, node)
-    _drop_unused(model)
+    drop_unused(model)
     return True
 
 
@@ -58,9 +60,3 @@ def _lookup(model: Any, head: Any, gather: Any) -> list[Any]:
         quantize_axis=1,
     )
     return [reshape, lookup]
-
-
-def _drop_unused(model: Any) -> None:
-    used = {name for node in model.graph.node for name in node.input}
-    for tensor in [one for one in model.graph.initializer if one.name not in used]:
-        model.graph.initializer.remove(tensor)

@@ -180,9 +180,9 @@ class _Run:
     def _judge(self, parent: Views) -> Views:
         if not self._exam:
             return Views(())
-        from cloud_worker.forge.evaluate.onnx_rows import OnnxRows
+        from cloud_worker.forge.evaluate.onnx_rows import open_rows
 
-        model = OnnxRows(self._asked.out / "edge", self._end, self._candidate.context_tokens)
+        model = open_rows(self._asked.out / "edge", self._end, self._candidate.context_tokens)
         limit, advance = self._asked.answer_tokens, self._counter("judge")
         return edge_views(model, self._exam, parent, self._candidate.tokenizer, limit, advance)
 

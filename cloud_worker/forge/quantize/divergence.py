@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_worker.forge.quantize.decoder import GraphDecoder, Logits
+from cloud_worker.forge.stepping import rows_after
+from edgewise.graphs import CacheRow, Logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,11 @@ def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def forced_rows(
-    decoder: GraphDecoder, rows: Sequence[TrialRow], advance: Callable[[int], None] = lambda count: None
+    decoder: CacheRow, rows: Sequence[TrialRow], advance: Callable[[int], None] = lambda count: None
 ) -> Iterator[Logits]:
     """Logits [predicted, vocabulary] of each row, as decoding gives them."""
     for row in rows:
-        yield decoder.teacher_forced(row.ids, row.start)
+        yield rows_after(decoder, row.ids[:-1], row.start)
         advance(1)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from cloud_worker.forge.export.graphs import load_graph, save_graph
 from cloud_worker.forge.quantize.calibration import CalibrationSet
-from cloud_worker.forge.quantize.decoder import open_session
 from cloud_worker.forge.quantize.histogram import Histogram
 from cloud_worker.forge.quantize.methods.base import FloatModel
+from edgewise.graphs import DecoderGraph, GraphShape
 
 OBSERVED_AT_ONCE = 64
 """Tensors that one pass hands out: bounds the memory that a pass over a deep model takes."""
@@ -39,7 +39,7 @@ def observe(
 ) -> dict[str, Histogram]:
     """Histograms of all activations of the float graph, each row fed whole; `advance(n)` per n rows done.
 
-    Raises ValueError when a value is not finite, GraphUnfitError.
+    Raises ValueError when a value is not finite, ManifestError.
     """
     names = activations(load_graph(model.graph))
     seen: dict[str, Histogram] = {}
@@ -51,17 +51,17 @@ def observe(
 def _observe(
     model: FloatModel, rows: CalibrationSet, names: Sequence[str], advance: Callable[[int], None]
 ) -> dict[str, Histogram]:
-    session = _open_with_outputs(model, names)
+    graph = _open_with_outputs(model, names)
     seen = {name: Histogram() for name in names}
     for row in rows.rows:
-        values = session.run(list(names), feeds(session, row.ids, model.sizes.head_dim))
+        values = graph.session.run(list(names), feeds(graph.shape, row.ids))
         for name, value in zip(names, values, strict=True):
             seen[name].add(value)
         advance(1)
     return seen
 
 
-def _open_with_outputs(model: FloatModel, names: Sequence[str]) -> Any:
+def _open_with_outputs(model: FloatModel, names: Sequence[str]) -> DecoderGraph:
     """The float graph with these tensors among its outputs."""
     import onnx
 
@@ -71,18 +71,16 @@ def _open_with_outputs(model: FloatModel, names: Sequence[str]) -> Any:
         if name not in there:
             graph.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     model.work.mkdir(parents=True, exist_ok=True)
-    return open_session(save_graph(graph, model.work / "observed.onnx"))
+    return DecoderGraph.load(save_graph(graph, model.work / "observed.onnx"))
 
 
-def feeds(session: Any, ids: Sequence[int], head_dim: int) -> dict[str, Any]:
-    """Inputs for one whole row over an empty cache."""
-    given: dict[str, Any] = {
+def feeds(shape: GraphShape, ids: Sequence[int]) -> dict[str, Any]:
+    """Inputs for one whole row over an empty cache: what a head sees is the last row, as in prefill."""
+    empty = np.zeros((1, shape.kv_heads, 0, shape.head_dim), shape.kv_dtype)
+    return {
         "input_ids": np.array([ids], np.int64),
-        "attention_mask": np.ones((1, len(ids)), np.int64),
-    }
-    for node in session.get_inputs():
-        if node.name.startswith("past_key_values."):
-            given[node.name] = np.zeros((1, node.shape[1], 0, head_dim), np.float32)
-        elif node.name == "position_ids":
-            given[node.name] = np.arange(len(ids), dtype=np.int64)[None]
-    return given
+        "position_ids": np.arange(len(ids), dtype=np.int64)[None],
+        "seqlens_k": np.array([len(ids) - 1], np.int32),
+        "total_sequence_length": np.array(len(ids), np.int32),
+        "rows": np.array([len(ids) - 1], np.int64),
+    } | {f"past_key_values.{name}": empty for name in shape.cache_names}

@@ -14,11 +14,11 @@ import msgspec
 
 from cloud_worker.forge.export.graphs import load_graph, save_graph
 from cloud_worker.forge.export.source import check_block
-from cloud_worker.forge.quantize.decoder import GraphDecoder
 from cloud_worker.forge.quantize.divergence import TrialRow, divergence, forced_rows
 from cloud_worker.forge.quantize.matrices import matrices, short_name
 from cloud_worker.forge.quantize.methods.base import FloatModel
 from cloud_worker.forge.quantize.methods.block import round_blocks
+from cloud_worker.forge.stepping import open_row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +61,14 @@ def rank(
 ) -> Ranking:
     """Round one matrix at a time and compare on `rows`; `advance(1)` after each. Raises CombinationRefusedError."""
     check_block(model.sizes, block)
-    float_decoder = GraphDecoder(model.graph, model.sizes.head_dim, capacity)
+    float_decoder = open_row(model.graph, capacity)
     expected = list(forced_rows(float_decoder, rows))
     shapes = matrices(load_graph(model.graph))
     found = []
     for node, shape in shapes.items():
         skipped = [node] if all_but_one else [other for other in shapes if other != node]
         graph = save_graph(round_blocks(load_graph(model.graph), bits, block, True, skip=skipped), _place(model))
-        decoder = GraphDecoder(graph, model.sizes.head_dim, capacity)
+        decoder = open_row(graph, capacity)
         far = divergence(rows, expected, list(forced_rows(decoder, rows)))
         found.append(
             Sensitivity(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from cloud_worker.forge.quantize.decoder import GraphDecoder
+from edgewise.graphs import CacheRow
 
 PROMPT_TOKENS = 16
 STEPS = 96
@@ -14,7 +14,7 @@ ROUNDS = 15
 
 
 def in_turns(
-    first: GraphDecoder, second: GraphDecoder, clock: Callable[[], float] = time.thread_time, rounds: int = ROUNDS
+    first: CacheRow, second: CacheRow, clock: Callable[[], float] = time.thread_time, rounds: int = ROUNDS
 ) -> tuple[float, float]:
     """Median tokens/s of the first, and the median of its ratio to the second in the same round: a machine that is
     faster at one time than at another changes the first figure and not the ratio.
@@ -31,8 +31,8 @@ def in_turns(
     return median(speeds), median(ratios)
 
 
-def _steps(decoder: GraphDecoder, clock: Callable[[], float]) -> float:
-    decoder.rewind()
+def _steps(decoder: CacheRow, clock: Callable[[], float]) -> float:
+    decoder.rewind(0)
     decoder.forward([1] * PROMPT_TOKENS)
     steps = min(STEPS, decoder.capacity - PROMPT_TOKENS)
     started = clock()

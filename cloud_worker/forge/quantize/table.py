@@ -10,17 +10,18 @@ from pathlib import Path
 import onnxruntime as ort  # type: ignore[import-untyped]
 
 from cloud_worker.forge.evaluate import Mark, by_grade, judge
+from cloud_worker.forge.evaluate.onnx_rows import OnnxRows
 from cloud_worker.forge.export.graphs import graph_bytes
 from cloud_worker.forge.export.precision import float_graph
 from cloud_worker.forge.export.source import ModelSource
-from cloud_worker.forge.quantize.decoder import GraphDecoder, Logits
 from cloud_worker.forge.quantize.divergence import Divergence, divergence, forced_rows
-from cloud_worker.forge.quantize.examinee import Examinee
 from cloud_worker.forge.quantize.methods.base import FloatModel, QuantizationMethod
 from cloud_worker.forge.quantize.methods.registry import BASELINE
 from cloud_worker.forge.quantize.rows import MethodRow, MethodTable, Score
 from cloud_worker.forge.quantize.speed import in_turns
 from cloud_worker.forge.quantize.trial import Trial
+from cloud_worker.forge.stepping import open_row
+from edgewise.graphs import CacheRow, Logits
 from edgewise.wire.errors import EdgewiseError
 
 Step = Callable[[str, int], None]
@@ -40,7 +41,7 @@ def units(trial: Trial) -> int:
 class _Baseline:
     """The float graph, its logits on the trial's rows, and how many exercises it gets right."""
 
-    decoder: GraphDecoder
+    decoder: CacheRow
     logits: Sequence[Logits]
     right: int
 
@@ -56,7 +57,7 @@ def run_table(
     graph = float_graph(source.directory, tokenizer_file, work)
     model = FloatModel(source.directory, tokenizer_file, graph, source.sizes, work / "pieces")
     model.work.mkdir(parents=True, exist_ok=True)
-    decoder = GraphDecoder(graph, source.sizes.head_dim, trial.capacity)
+    decoder = open_row(graph, trial.capacity)
     logits = list(forced_rows(decoder, trial.rows))
     baseline = _Baseline(decoder, logits, _right(_asked(decoder, trial, BASELINE, no_step)))
     rows = [_row(method, model, trial, baseline, step) for method in methods]
@@ -90,7 +91,7 @@ def _row(method: QuantizationMethod, model: FloatModel, trial: Trial, baseline: 
 def _measured(
     method: QuantizationMethod, graph: Path, model: FloatModel, trial: Trial, baseline: _Baseline, step: Step
 ) -> MethodRow:
-    decoder = GraphDecoder(graph, model.sizes.head_dim, trial.capacity)
+    decoder = open_row(graph, trial.capacity)
     found = list(forced_rows(decoder, trial.rows, lambda count: step(method.name, count)))
     far = divergence(trial.rows, baseline.logits, found)
     marks = _asked(decoder, trial, method.name, step)
@@ -98,9 +99,9 @@ def _measured(
     return _facts(method, far=far, marks=marks, baseline=baseline, speeds=speeds, size=graph_bytes(graph))
 
 
-def _asked(decoder: GraphDecoder, trial: Trial, name: str, step: Step) -> list[Mark]:
-    examinee = Examinee(decoder, trial.end)
-    return judge(examinee, trial.tokenizer, trial.exercises, advance=lambda count: step(name, count))
+def _asked(decoder: CacheRow, trial: Trial, name: str, step: Step) -> list[Mark]:
+    model = OnnxRows(decoder, trial.end)
+    return judge(model, trial.tokenizer, trial.exercises, advance=lambda count: step(name, count))
 
 
 def _right(marks: Sequence[Mark]) -> int:

@@ -97,8 +97,8 @@ def _full_precision(run: Run, opening: Opening) -> card.Parent | None:
 def _precisions(run: Run, model: Qwen2, encoder: Tokenizer) -> Table:
     """Size and agreement with the torch weights for each precision tried."""
     text = (
-        "ONNX by the onnxruntime-genai model builder, rounded by onnxruntime.quantization, logits of the last row "
-        "only. Agreement with the bf16 torch weights on reference answers, fed token by token. "
+        "ONNX by the onnxruntime-genai model builder, rounded by onnxruntime.quantization, in the device "
+        "form. Agreement with the bf16 torch weights on reference answers, fed token by token. "
         f"Shipped: {export.SHIPPED}, in which attention and head keep 8 bits."
     )
     rows = []
@@ -106,7 +106,7 @@ def _precisions(run: Run, model: Qwen2, encoder: Tokenizer) -> Table:
         graph = _graph(run, precision)
         place = run.work / f"assembled-{precision}"
         folder = export.assemble(EDGE, graph, run.work / EDGE / "config.json", run.tokenizer_file, place)
-        found = evaluate.agreement(decoding.OnnxGreedy(folder), model, encoder, run.agreement_exercises)
+        found = evaluate.agreement(decoding.OnnxGreedy(folder).row, model, encoder, run.agreement_exercises)
         size = f"{graph.stat().st_size:,}"
         rows.append((precision, size, f"{found.argmax:.4f}", f"{found.largest_gap:.3f}", f"{found.rows:,}"))
     return card.table("Export", text, ("precision", "bytes", "argmax agreement", "largest logit gap", "rows"), rows)

@@ -55,6 +55,8 @@ def test_a_head_may_be_wider_than_its_share() -> None:
         ({"head_dim": 7}, "even"),
         ({"tie_word_embeddings": "yes"}, "true or false"),
         ({"intermediate_size": 2**40}, "intermediate_size"),
+        ({"use_sliding_window": True, "sliding_window": 0}, "sliding_window"),
+        ({"use_sliding_window": "yes"}, "true or false"),
     ],
 )
 def test_what_is_wrong_is_named(wrong: dict[str, Any], said: str) -> None:

@@ -116,6 +116,12 @@ async def test_a_version_without_findings_and_parent_is_unjudged(admin: Admin) -
     assert (await send(admin, None)).json()["gates"] == "unjudged"
 
 
+async def test_findings_that_tell_of_no_answers_pass_nothing(admin: Admin) -> None:
+    """Those of an export: how near the graph is to its weights, and no examination."""
+    exported = findings(cells=(), accepted=(), agreement=(), parent=None)
+    assert (await send(admin, exported)).json()["gates"] == "unjudged"
+
+
 async def test_a_directory_of_the_configuration_is_registered_and_marked(
     admin: Admin, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

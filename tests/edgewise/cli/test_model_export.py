@@ -19,17 +19,24 @@ def test_an_export_says_how_near_it_is(tmp_path: Path, capsys: pytest.CaptureFix
     assert run(command) == 0
     printed = json.loads(capsys.readouterr().out)
     assert (printed["method"], printed["against_torch"]["agreement"]) == ("fp32", 1.0)
+    assert (printed["graph"]["form"], printed["graph"]["cache"], printed["warnings"]) == ("1", "float32", [])
     assert (tmp_path / "out" / "manifest.json").is_file()
 
 
 @pytest.mark.parametrize(
-    ("precision", "said"), [("int3", "no quantization method"), ("int4-block128", "do not divide")]
+    ("options", "said"),
+    [
+        ("--precision int3", "no quantization method"),
+        ("--precision int4-block128", "do not divide"),
+        ("--precision fp32 --block 64", "no block to choose"),
+        ("--kv int4", "no cache of 'int4'"),
+    ],
 )
 def test_what_cannot_be_is_a_sentence(
-    tmp_path: Path, precision: str, said: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, options: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = write_hub_model(tmp_path / "hub")
-    assert run(["model", "export", str(directory), "--out", str(tmp_path / "out"), "--precision", precision]) == 1
+    assert run(["model", "export", str(directory), "--out", str(tmp_path / "out"), *options.split()]) == 1
     shown = capsys.readouterr().err
     assert said in shown
     assert "To do:" in shown

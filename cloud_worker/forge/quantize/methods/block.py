@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud_worker.forge.architectures import ModelSizes
+from cloud_worker.forge.export.gate_up import fuse_gate_up
 from cloud_worker.forge.export.graphs import load_graph, save_graph
 from cloud_worker.forge.export.options import INT8_ARITHMETIC
 from cloud_worker.forge.export.source import check_block
@@ -55,6 +56,7 @@ class BlockWeights:
         if kept:
             graph = round_blocks(graph, 8, self.block, self.symmetric, self.accuracy_level)
         tie_embedding(graph)
+        fuse_gate_up(graph)
         return save_graph(graph, out)
 
 

@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 from cloud_worker.forge.architectures import ModelSizes
+from cloud_worker.forge.export.gate_up import fuse_gate_up
 from cloud_worker.forge.export.graphs import load_graph, save_graph
 from cloud_worker.forge.export.options import INT8_ARITHMETIC
 from cloud_worker.forge.export.source import check_block
@@ -55,4 +56,6 @@ class KQuant:
         )
         with redirect_stdout(StringIO()):  # the library draws a progress bar of its own
             quantizer.process()
-        return save_graph(quantizer.model.model, out)
+        rounded = quantizer.model.model
+        fuse_gate_up(rounded)
+        return save_graph(rounded, out)

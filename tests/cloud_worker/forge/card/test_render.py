@@ -38,6 +38,14 @@ def test_a_model_from_elsewhere_claims_nothing_of_the_reference_family() -> None
         assert absent not in text
 
 
+def test_a_model_that_was_not_examined_claims_no_figures() -> None:
+    text = render(findings(cells=(), parent=None, accepted=(), agreement=(), examination=""))
+    for absent in ("Exact match", "Perplexity", "examin", "## Gates", "By family"):
+        assert absent not in text
+    assert "## Quantization\n\nBy method." in text
+    assert "| runs in | " in text
+
+
 def test_a_failing_gate_shows_in_the_card() -> None:
     low = findings(agreement=(AgreementFound("en", 1, 2),))
     assert "| agreement with the parent | en | ≥ 0.95 | 0.5000 | no |" in gates_table(low)

@@ -5,19 +5,26 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cloud_worker.forge.card import check_card
 from cloud_worker.forge.export import read_source
 from cloud_worker.forge.export.against_torch import compare, reference
 from cloud_worker.forge.export.errors import CombinationRefusedError, ExportError
 from cloud_worker.forge.export.graphs import graph_files, graph_tensors, load_graph, save_graph
-from cloud_worker.forge.export.model_directory import STAGES, Exported, assemble_at, export_directory
+from cloud_worker.forge.export.model_directory import STAGES, assemble_at, export_directory
+from cloud_worker.forge.export.options import ExportOptions
 from cloud_worker.forge.export.precision import export_onnx, float_graph
+from cloud_worker.forge.export.report import Exported, graph_facts, rows, warnings_of
 from cloud_worker.forge.quantize.calibration import CalibrationSetError
-from cloud_worker.forge.quantize.decoder import GraphDecoder
 from cloud_worker.forge.quantize.methods.base import FloatModel
+from cloud_worker.forge.quantize.methods.registry import method
+from cloud_worker.forge.stepping import open_row
 from edge_agent.runtime import OnnxEngine
 from edgewise.generation.state import Message, Sampling
+from edgewise.wire.findings import load_findings
+from edgewise.wire.gates import gates_of
 from edgewise.wire.manifest import load_manifest
 from tests.factories.hub import write_hub_model
 from tests.factories.states import make_state
@@ -30,7 +37,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Exported, 
     """A finished int4 export, its report and the stages that it told."""
     place = tmp_path_factory.mktemp("export")
     stages: list[str] = []
-    done = export_directory(write_hub_model(place / "hub"), place / "out", "int4", name="small", stage=stages.append)
+    done = export_directory(write_hub_model(place / "hub"), place / "out", name="small", stage=stages.append)
     return place / "out", done, stages
 
 
@@ -38,7 +45,8 @@ def test_the_directory_is_complete_and_verifies(exported: tuple[Path, Exported, 
     folder, done, stages = exported
     manifest = load_manifest(folder)
     assert (manifest.id, manifest.name, manifest.tier, manifest.format) == (done.version, "small", "edge", "onnx")
-    assert set(manifest.files) == {"model.onnx", "config.json", "tokenizer.json", "chat_template.jinja"}
+    beside = {"config.json", "tokenizer.json", "chat_template.jinja", "findings.json"}
+    assert set(manifest.files) == {"model.onnx", *beside}
     assert (manifest.eos_ids, manifest.context_tokens) == ((1,), 512)
     assert manifest.tensors["model.norm.weight" if "model.norm.weight" in manifest.tensors else "cos_cache"].sha256
     assert any(entry.dtype == "uint8" for entry in manifest.tensors.values())
@@ -51,6 +59,87 @@ def test_the_report_compares_with_torch(exported: tuple[Path, Exported, list[str
     assert done.method == "int4-block32-attention8"
     assert done.against_torch.agreement > 0.6  # random weights say little about rounding; the float test is exact
     assert 0 < done.against_torch.largest_gap < 20
+
+
+def test_the_report_is_in_the_card_and_the_findings(exported: tuple[Path, Exported, list[str]]) -> None:
+    folder, done, _ = exported
+    findings = load_findings(folder)
+    assert findings is not None
+    (table,) = findings.tables
+    assert table.rows == rows(done.method, done.graph, done.against_torch)
+    assert check_card(folder).fault == ""
+    card = (folder / "CARD.md").read_text(encoding="utf-8")
+    assert all(f"| {name} | {value} |" in card for name, value in table.rows)
+    assert "not examined" in card
+    assert "Exact match" not in card
+    assert gates_of(findings) == []
+
+
+def test_the_report_says_what_the_graph_is(exported: tuple[Path, Exported, list[str]]) -> None:
+    folder, done, _ = exported
+    assert done.graph == graph_facts(folder / "model.onnx")
+    assert (done.graph.form, done.graph.cache, done.graph.cache_bytes_per_token) == ("1", "float32", 2 * 2 * 32 * 4)
+    assert (done.graph.blocks, done.graph.bits, done.graph.hidden_states) == ((32,), (4, 8), 0)
+    assert done.graph.bytes == (folder / "model.onnx").stat().st_size
+    assert done.warnings == ()
+
+
+@pytest.mark.soak
+def test_an_int8_cache_and_hidden_states_are_exported_and_said(tmp_path: Path) -> None:
+    options = ExportOptions(precision="int8", block=64, cache="int8", hidden_states=True)
+    done = export_directory(write_hub_model(tmp_path / "hub"), tmp_path / "out", options)
+    assert done.method == "int8-block64"
+    assert (done.graph.cache, done.graph.cache_bytes_per_token, done.graph.hidden_states) == ("int8", 128, 64)
+    assert 0 < done.against_torch.kl < 0.05  # random weights: near ties are many, so agreement says little
+    row = open_row(tmp_path / "out" / "model.onnx", 16)
+    row.forward(PROMPT)
+    assert row.hidden_states().shape == (1, 64)
+    assert "| key-value cache | int8, 128 bytes a token |" in (tmp_path / "out" / "CARD.md").read_text(encoding="utf-8")
+
+
+def test_float_arithmetic_is_allowed_and_said(float_model: FloatModel, tmp_path: Path) -> None:
+    graph = method("int4-block32-level0").quantize(float_model, None, tmp_path / "x.onnx")
+    (said,) = warnings_of(graph_facts(graph))
+    assert "stay float" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (ExportOptions(cache="int4"), "no cache of 'int4'"),
+        (ExportOptions(precision="fp32", block=64), "no block to choose"),
+        (ExportOptions(precision="int4-block32", block=64), "no block to choose"),
+        (ExportOptions(block=48), "no quantization method 'int4-block48"),
+        (ExportOptions(block=128), "do not divide"),
+    ],
+    ids=["cache", "float-block", "named-block", "odd-block", "wide-block"],
+)
+def test_settings_that_cannot_be_are_refused_before_the_work(tmp_path: Path, options: ExportOptions, said: str) -> None:
+    with pytest.raises(CombinationRefusedError, match=said):
+        export_directory(write_hub_model(tmp_path / "hub"), tmp_path / "out", options)
+    assert [path.name for path in tmp_path.iterdir()] == ["hub"]
+
+
+def test_a_sliding_window_is_obeyed(tmp_path: Path) -> None:
+    """Every layer sees 16 tokens: torch's answers, and what the cache holds before them changes no bit."""
+    directory = write_hub_model(tmp_path / "hub", use_sliding_window=True, sliding_window=16, max_window_layers=0)
+    source = read_source(directory)
+    graph = float_graph(source.directory, source.directory / "tokenizer.json", tmp_path)
+    said = reference(source)
+    assert min(len(row.ids) for row in said.rows) > 2 * 16
+    found = compare(said, graph, is_float=True)
+    assert found.agreement == 1.0
+    assert found.largest_gap < 1e-3
+    row, text = open_row(graph, 64), PROMPT * 8
+    row.forward(text)
+    seen, after = row.read(0, len(text)), row.forward((7,))[-1].copy()
+    first = len(text) - (16 - 1)  # of the tokens that the next one sees
+    for changed, same in ((first, True), (first + 1, False)):
+        cache = seen.copy()
+        cache[:, :, :changed] += 1.0
+        row.rewind(0)
+        row.write(0, cache)
+        assert np.array_equal(row.forward((7,))[-1], after) == same
 
 
 def test_the_edge_runtime_answers_with_it(exported: tuple[Path, Exported, list[str]]) -> None:
@@ -67,7 +156,7 @@ def test_the_edge_runtime_answers_with_it(exported: tuple[Path, Exported, list[s
     )
     engine.submit("a", state)
     said = [token for _ in range(12) for output in engine.step() for token in output.ids]
-    decoder = GraphDecoder(folder / "model.onnx", 32, 64)
+    decoder = open_row(folder / "model.onnx", 64)
     row, expected = decoder.forward(PROMPT)[-1], list[int]()
     while len(expected) < 6 and (token := int(row.argmax())) != 1:
         expected.append(token)
@@ -76,7 +165,7 @@ def test_the_edge_runtime_answers_with_it(exported: tuple[Path, Exported, list[s
 
 
 def test_the_float_graph_is_torch(float_model: FloatModel) -> None:
-    found = compare(reference(read_source(float_model.directory)), float_model.graph, 32, is_float=True)
+    found = compare(reference(read_source(float_model.directory)), float_model.graph, is_float=True)
     assert found.agreement == 1.0
     assert found.largest_gap < 1e-3
     assert found.perplexity == pytest.approx(found.float_perplexity, rel=1e-4)
@@ -88,7 +177,7 @@ def test_a_float_graph_of_other_weights_is_refused(float_model: FloatModel, tmp_
     norm.raw_data = bytes(len(norm.raw_data))
     said = reference(read_source(float_model.directory))
     with pytest.raises(ExportError, match="picks torch's token"):
-        compare(said, save_graph(graph, tmp_path / "broken.onnx"), 32, is_float=True)
+        compare(said, save_graph(graph, tmp_path / "broken.onnx"), is_float=True)
 
 
 def test_a_float_graph_that_is_there_is_not_built_again(float_model: FloatModel) -> None:
@@ -105,7 +194,9 @@ def test_a_float_graph_that_is_there_is_not_built_again(float_model: FloatModel)
 def test_what_cannot_be_made_is_refused_before_the_work(tmp_path: Path, precision: str, said: str) -> None:
     stages: list[str] = []
     with pytest.raises(CombinationRefusedError, match=said):
-        export_directory(write_hub_model(tmp_path / "hub"), tmp_path / "out", precision, stage=stages.append)
+        export_directory(
+            write_hub_model(tmp_path / "hub"), tmp_path / "out", ExportOptions(precision=precision), stage=stages.append
+        )
     assert stages == [STAGES[0]]
     assert not (tmp_path / "out").exists()
 
@@ -120,7 +211,9 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 
 def test_methods_with_calibration_are_for_the_table(tmp_path: Path) -> None:
     with pytest.raises(CalibrationSetError, match="needs calibration rows"):
-        export_directory(write_hub_model(tmp_path / "hub"), tmp_path / "out", "int8-static-channel-mse")
+        export_directory(
+            write_hub_model(tmp_path / "hub"), tmp_path / "out", ExportOptions(precision="int8-static-channel-mse")
+        )
 
 
 def test_a_large_graph_keeps_its_data_beside_it(float_model: FloatModel, tmp_path: Path) -> None:
@@ -134,10 +227,10 @@ def test_a_large_graph_keeps_its_data_beside_it(float_model: FloatModel, tmp_pat
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_other_architectures_export_too(tmp_path: Path, model_type: str, tied: bool) -> None:
     directory = write_hub_model(tmp_path / "hub", model_type, tie_word_embeddings=tied)
-    done = export_directory(directory, tmp_path / "fp32", "fp32")
+    done = export_directory(directory, tmp_path / "fp32", ExportOptions(precision="fp32"))
     assert done.against_torch.agreement == 1.0
     assert done.against_torch.largest_gap < 1e-3
-    small = export_directory(directory, tmp_path / "int4", "int4")
+    small = export_directory(directory, tmp_path / "int4")
     assert OnnxEngine.load(tmp_path / "int4").manifest.id == small.version
 
 

@@ -78,10 +78,13 @@ def test_a_block_that_does_not_divide_is_refused_with_one_that_does() -> None:
 
 @pytest.mark.parametrize(
     ("hidden", "name"),
-    [(64, "int4-block32-attention8"), (1024, "int4-block64-attention8"), (544, "int4-block32-attention8")],
+    [(64, "int4-block32-attention8"), (1024, "int4-block128"), (576, "int4-block64"), (544, "int4-block32")],
 )
 def test_int4_takes_the_recommended_block(hidden: int, name: str) -> None:
-    assert method_name("int4", sizes(hidden_size=hidden, intermediate_size=2 * hidden)) == name
+    assert (
+        method_name("int4", sizes(hidden_size=hidden, intermediate_size=2 * hidden, num_attention_heads=hidden // 32))
+        == name
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,6 +96,8 @@ def test_int4_takes_the_recommended_block(hidden: int, name: str) -> None:
         (BuilderOptions(precision="int4", int8_head=True), "dangling"),
         (BuilderOptions(precision="int4", algorithm="k_quant"), "asymmetric"),
         (BuilderOptions(precision="int4", block=256), "do not divide"),
+        (BuilderOptions(precision="int4", accuracy_level=2), "never measured"),
+        (BuilderOptions(precision="int8"), "keeps a shared embedding in float"),
     ],
 )
 def test_combinations_that_are_known_to_be_broken_are_refused(options: BuilderOptions, said: str) -> None:
@@ -106,7 +111,8 @@ def test_combinations_that_are_known_to_be_broken_are_refused(options: BuilderOp
         BuilderOptions(),
         BuilderOptions(precision="int4"),
         BuilderOptions(precision="int4", symmetric=False, shared_embeddings=False),
-        BuilderOptions(precision="int8", pruned_head=False),
+        BuilderOptions(precision="int8", shared_embeddings=False),
+        BuilderOptions(precision="int4", accuracy_level=0),
     ],
 )
 def test_sound_combinations_pass(options: BuilderOptions) -> None:

@@ -10,7 +10,6 @@ import pytest
 from cloud_worker.forge.export.errors import CombinationRefusedError, GraphUnfitError
 from cloud_worker.forge.export.graphs import graph_bytes, load_graph
 from cloud_worker.forge.quantize.calibration import CalibrationRow, CalibrationSet, CalibrationSetError
-from cloud_worker.forge.quantize.decoder import GraphDecoder
 from cloud_worker.forge.quantize.divergence import TrialRow, divergence, forced_rows
 from cloud_worker.forge.quantize.matrices import matrices, short_name
 from cloud_worker.forge.quantize.methods.base import FloatModel, QuantizationMethod
@@ -18,6 +17,8 @@ from cloud_worker.forge.quantize.methods.builder_int4 import BuilderInt4
 from cloud_worker.forge.quantize.methods.impossible import Impossible
 from cloud_worker.forge.quantize.methods.registry import METHODS, method
 from cloud_worker.forge.quantize.observe import activations, observe
+from cloud_worker.forge.stepping import open_row
+from edgewise.wire.errors import ManifestError
 
 RNG = np.random.default_rng(5)
 ROWS = [TrialRow(tuple(int(one) for one in RNG.integers(5, 500, 24)), 6) for _ in range(4)]
@@ -45,7 +46,7 @@ def test_a_method_gives_a_graph_near_the_float_one(
             one.quantize(float_model, CALIBRATION, tmp_path / "x.onnx")
         return
     graph = one.quantize(float_model, CALIBRATION, tmp_path / "x.onnx")
-    rows = [list(forced_rows(GraphDecoder(place, 32, 64), ROWS)) for place in (float_model.graph, graph)]
+    rows = [list(forced_rows(open_row(place, 64), ROWS)) for place in (float_model.graph, graph)]
     far = divergence(ROWS, *rows)
     assert far.kl < (0.05 if one.bits == 8 else 3.0) if one.bits < 32 else far.largest_gap == 0.0
     assert (far.kl > 0) == (one.bits < 32)
@@ -119,7 +120,7 @@ def test_the_matrices_are_found_by_name(float_model: FloatModel) -> None:
 
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"no graph")
-    with pytest.raises(GraphUnfitError, match="does not load"):
-        GraphDecoder(tmp_path / "x.onnx", 32, 64)
+    with pytest.raises(ManifestError, match="does not load"):
+        open_row(tmp_path / "x.onnx", 64)
     with pytest.raises(GraphUnfitError, match="cannot be read"):
         load_graph(tmp_path / "none.onnx")

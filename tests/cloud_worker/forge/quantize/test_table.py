@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from cloud_worker.forge.evaluate import Forced
+from cloud_worker.forge.evaluate.onnx_rows import OnnxRows
 from cloud_worker.forge.export import read_source
 from cloud_worker.forge.export.errors import CombinationRefusedError
 from cloud_worker.forge.quantize import command
 from cloud_worker.forge.quantize.calibration import CalibrationSetError
-from cloud_worker.forge.quantize.decoder import GraphDecoder
 from cloud_worker.forge.quantize.divergence import TrialRow, divergence, forced_rows, log_softmax
-from cloud_worker.forge.quantize.examinee import Examinee
 from cloud_worker.forge.quantize.methods.base import FloatModel
 from cloud_worker.forge.quantize.methods.registry import METHODS, method
 from cloud_worker.forge.quantize.plots import draw_ranking, draw_table
@@ -29,6 +28,7 @@ from cloud_worker.forge.quantize.sensitivity import most_sensitive, rank
 from cloud_worker.forge.quantize.speed import in_turns
 from cloud_worker.forge.quantize.table import run_table, units
 from cloud_worker.forge.quantize.trial import Trial, make_trial
+from cloud_worker.forge.stepping import open_row
 from tests.factories.hub import write_hub_model
 
 NAMES = ("fp32", "int8-block32", "int4-block32", "int4-block128", "int4-tensor")
@@ -147,16 +147,16 @@ def test_divergence_is_what_the_definition_says() -> None:
 
 
 def test_a_forced_row_is_what_one_call_over_all_gives(float_model: FloatModel) -> None:
-    decoder = GraphDecoder(float_model.graph, 32, 64)
+    decoder = open_row(float_model.graph, 64)
     ids = (3, 60, 61, 62, 1)
     (rows,) = forced_rows(decoder, [TrialRow(ids, 2)])
-    decoder.rewind()
+    decoder.rewind(0)
     whole = decoder.forward(ids[:-1])[-1]
     assert np.abs(rows[-1] - whole).max() < 1e-4
 
 
 def test_an_examinee_says_and_judges_alike(float_model: FloatModel) -> None:
-    examinee = Examinee(GraphDecoder(float_model.graph, 32, 64), end=1)
+    examinee = OnnxRows(open_row(float_model.graph, 64), end=1)
     (said,) = examinee.complete([[3, 60, 61]], [5])
     (forced,) = examinee.force([[3, 60, 61]], [said.ids])
     assert isinstance(forced, Forced)
@@ -166,7 +166,7 @@ def test_an_examinee_says_and_judges_alike(float_model: FloatModel) -> None:
 
 
 def test_a_machine_that_slows_down_between_rounds_leaves_the_ratio_as_it_is(float_model: FloatModel) -> None:
-    decoder = GraphDecoder(float_model.graph, 32, 40)
+    decoder = open_row(float_model.graph, 40)
     spans = [1.0, 1.0, *(seconds for slow in (1.0, 4.0, 8.0) for seconds in (slow, 2 * slow))]
     ticks = iter(accumulate(chain.from_iterable((0.0, span) for span in spans)))
     assert in_turns(decoder, decoder, lambda: next(ticks), rounds=3) == (6.0, 2.0)
