@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_agent.runtime.context import ContextMode
+from edge_agent.runtime.numerics import Numerics
 from edgewise import settings
 from edgewise.settings import Setting, SettingsTable
 from edgewise.signing import PublicKey
@@ -14,6 +16,7 @@ from edgewise.wire.limits import LEASE_S
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 THREADS_MAX = 4
+SPECULATION = ("auto", "off")
 
 
 def _parse_policy_keys(text: str) -> tuple[PublicKey, ...]:
@@ -38,6 +41,13 @@ SETTINGS = SettingsTable(
         "threads": settings.count("--threads"),
         "slots": settings.count("--slots"),
         "max_queue": settings.count(),
+        "numerics": Setting(f"one of {', '.join(Numerics)}", Numerics, flag="--numerics"),
+        "speculation": Setting(f"one of {', '.join(SPECULATION)}", fits=lambda choice: choice in SPECULATION),
+        "context": Setting(f"one of {', '.join(ContextMode)}", ContextMode),
+        "memory_reserve_mb": Setting("MiB, 0 or more", int, lambda mib: mib >= 0),
+        "prefix_cache_mb": Setting("MiB, 0 or more", int, lambda mib: mib >= 0),
+        "prefix_disk_mb": Setting("MiB, 0 or more", int, lambda mib: mib >= 0),
+        "prefix_disk_s": settings.seconds(),
         "throttle_tokens_per_s": settings.tokens_per_s("--throttle"),
         "sample_interval_s": settings.seconds(),
         "stream_ttl_s": settings.seconds(),
@@ -57,6 +67,12 @@ class AgentConfig:
     the cloud; without one, that of a key_file which is keys.json. A file stands over the key beside it.
     local_key: what apps on this device must show; empty lets every local app in.
     device_facts: a JSON file of facts that stand over the sensors. threads: None chooses by the cores there are.
+    numerics: how many rows calls of the model have, and so what is exact and what may be drafted (docs/adr/0030).
+    speculation: `auto` drafts tokens where the numerics allow it and it pays, `off` never does.
+    context: `full` keeps a row for every token, `windowed` bounds the rows of long texts (docs/adr/0034).
+    memory_reserve_mb: MiB of memory that answers leave to others; None leaves a twentieth, 64 to 512 MiB.
+    prefix_cache_mb: MiB of contexts kept for later prompts; 0 keeps only what slots hold. prefix_disk_mb: MiB of
+    them on disk, each for prefix_disk_s; None saves where nobody else can look into data_dir, and nothing elsewhere.
     throttle_tokens_per_s: the fastest that an answer may be written, per answer; None is no limit.
     policy_keys: who may sign policy bundles; empty trusts the key of the first control plane that is met.
     """
@@ -76,6 +92,13 @@ class AgentConfig:
     threads: int | None = None
     slots: int = 2
     max_queue: int = 16
+    numerics: Numerics = Numerics.ONE_ROW
+    speculation: str = "auto"
+    context: ContextMode = ContextMode.FULL
+    memory_reserve_mb: int | None = None
+    prefix_cache_mb: int = 64
+    prefix_disk_mb: int | None = None
+    prefix_disk_s: float = 24 * 3600.0
     throttle_tokens_per_s: float | None = None
     sample_interval_s: float = 10.0
     stream_ttl_s: float = 3600.0

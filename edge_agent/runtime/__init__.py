@@ -1,4 +1,4 @@
-"""The device's model on ONNX Runtime: the graph and its buffers, one sequence, and the Engine that steps several."""
+"""The device's model on ONNX Runtime: sequences, their slots and drafts, and the Engine that steps them."""
 
 from edge_agent.runtime.engine import OnnxEngine
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.runtime.sequence import OnnxSequence
-from edge_agent.runtime.session import OnnxGraph, kernel_id
+from edge_agent.runtime import self_check
+from edge_agent.runtime.admission import Admission, Memory, Promise, Verdict
+from edge_agent.runtime.context import ContextMode, ContextPolicy
+from edge_agent.runtime.kv_disk import DiskOptions, open_disk
+from edge_agent.runtime.kv_file import Origin
+from edge_agent.runtime.numerics import Numerics, numerics_id
+from edge_agent.runtime.prefixes import Contexts
+from edge_agent.runtime.sequence import OnnxSequence, Reading
 from edge_agent.runtime.slots import Slot, Slots
+from edge_agent.runtime.step_costs import StepCosts
 from edgewise.generation.sampling import check_sampling
 from edgewise.generation.state import GenerationState
+from edgewise.graphs import CacheRow, DecoderGraph, GraphShape, SessionSettings, kernel_id
+from edgewise.graphs.prepacked import PrepackedStore
 from edgewise.node.engine import EngineStats, StepOutput
 from edgewise.wire.errors import (
     ManifestError,
@@ -24,50 +34,87 @@ from edgewise.wire.errors import (
 from edgewise.wire.manifest import Manifest, load_manifest
 
 CHUNK_TOKENS = 64
+PREFIX_BYTES = 64 << 20
 _SPEED_STEPS = 64
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """Sizes of the runtime. `context_tokens` None takes the model's own; `chunk` is part of the numerics id."""
+    """Sizes of the runtime and how it steps. `context_tokens` None takes the model's own.
+
+    Threads that are `spinning` wait for work without sleeping. `speculation` drafts where `numerics` allows it.
+    `machine_dir` keeps what was found out about this machine, and the weights in the order of its kernels; None finds
+    it out at every load. `prefix_bytes` of contexts are kept for later prompts beside the slots, and `saved` says where
+    they outlive the process. `windowed` bounds the rows of a long text by `context_policy`, or by one that fits the
+    model where none is given. `memory_reserve_bytes` are left to others; None leaves a share of all memory.
+    """
 
     threads: int = 1
+    spinning: bool = False
     slots: int = 2
     max_queue: int = 64
     chunk: int = CHUNK_TOKENS
     context_tokens: int | None = None
+    numerics: Numerics = Numerics.ONE_ROW
+    speculation: bool = True
+    machine_dir: Path | None = None
+    prefix_bytes: int = PREFIX_BYTES
+    saved: DiskOptions | None = None
+    context: ContextMode = ContextMode.FULL
+    context_policy: ContextPolicy | None = None
+    memory_reserve_bytes: int | None = None
 
 
 @dataclass
 class _Running:
     sequence: OnnxSequence
     slot: Slot
+    need_bytes: int
 
 
 class OnnxEngine:
     """Steps one prefill chunk and one token for every decoding sequence; see `edgewise.node.engine.Engine`.
 
-    Resume is exact: the prompt is read on the same chunk grid and output ids are replayed by single-token calls, as
-    they were generated. A cache kept from an earlier turn is reused in whole chunks only, for the same reason.
+    Resume is exact, and so is speculation, where the numerics are (numerics.py): a row has the same bits whichever
+    call made it. `checked` says whether this machine was seen to keep that.
     """
 
     def __init__(
         self,
         manifest: Manifest,
-        graph: OnnxGraph,
+        graph: DecoderGraph,
         options: EngineOptions | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        checked: bool = True,
+        available: Callable[[], int] | None = None,
     ) -> None:
         self._options = options or EngineOptions()
         self._manifest = manifest
         self._graph = graph
         self._clock = clock
-        capacity = min(manifest.context_tokens, self._options.context_tokens or manifest.context_tokens)
-        self._slots = Slots(graph, count=self._options.slots, capacity=capacity, chunk=self._options.chunk)
+        self._limit = min(manifest.context_tokens, self._options.context_tokens or manifest.context_tokens)
+        policy = _policy(self._options, self._limit)
+        self._reading = _reading(self._options, clock, self._limit, policy)
         self._waiting: dict[str, GenerationState] = {}
         self._running: dict[str, _Running] = {}
-        self._numerics_id = f"{kernel_id()}/{_graph_digest(manifest)[:16]}/chunk{self._options.chunk}"
+        digest, numerics = _graph_digest(manifest), self._options.numerics
+        context = policy.name if policy else ""
+        self._numerics_id = numerics_id(kernel_id(), digest, numerics, checked=checked, context=context)
+        exact = numerics.exact and checked
+        origin = Origin.of(graph.shape, graph=digest, numerics=self._numerics_id, exact=exact)
+        capacity = policy.full if policy else self._limit
+        contexts, disk = Contexts(self._options.prefix_bytes), open_disk(self._options.saved, origin)
+        self._slots = Slots(graph, count=self._options.slots, capacity=capacity, contexts=contexts, disk=disk)
+        self._admission = Admission(
+            token_bytes=graph.shape.kv_bytes_per_token,
+            most_tokens=capacity,
+            reserve_bytes=self._options.memory_reserve_bytes,
+            available=available,
+        )
         self._prompt_tokens = self._output_tokens = self._reused_tokens = 0
+        self._drafted = self._accepted = 0
         self._speed: deque[tuple[int, float]] = deque(maxlen=_SPEED_STEPS)
         self._admitted: tuple[str, ...] = ()
 
@@ -76,8 +123,11 @@ class OnnxEngine:
         """Load a model directory. Raises ModelMissingError, ModelDigestError, ManifestError."""
         options = options or EngineOptions()
         manifest = load_manifest(directory, verify=verify)
-        graph = OnnxGraph(directory / _graph_file(manifest, directory), options.threads)
-        return cls(manifest, graph, options)
+        digest = _graph_digest(manifest)
+        prepacked = PrepackedStore(options.machine_dir / "prepacked") if options.machine_dir else None
+        settings = SessionSettings(options.threads, options.spinning, prepacked)
+        graph = DecoderGraph.load(directory / _graph_file(manifest, directory), settings, digest)
+        return cls(manifest, graph, options, checked=_checked(graph, digest, options.machine_dir))
 
     @property
     def manifest(self) -> Manifest:
@@ -85,8 +135,13 @@ class OnnxEngine:
 
     @property
     def numerics_id(self) -> str:
-        """Library, provider, vector extensions, graph digest and chunk grid; threads were measured to change no bit."""
+        """Library, provider, vector extensions, graph digest, numerics; threads were measured to change no bit."""
         return self._numerics_id
+
+    @property
+    def shape(self) -> GraphShape:
+        """The graph's sizes, for whoever tells or plans memory."""
+        return self._graph.shape
 
     @property
     def reused_tokens(self) -> int:
@@ -103,11 +158,13 @@ class OnnxEngine:
                 remedy="try again soon, or let the cloud answer",
                 retry_after_s=1.0,
             )
+        need, memory = self._admission.need_bytes(state), self._memory()
+        if memory.verdict(need) is Verdict.REFUSE:
+            raise self._admission.refusal(need, memory)
         self._waiting[attempt] = state
 
     def step(self) -> list[StepOutput]:
-        self._admit()
-        return [*self._prefill_next(), *self._decode_all()]
+        return [*self._admit(), *self._prefill_next(), *self._decode_all()]
 
     def cancel(self, attempt: str) -> None:
         self._waiting.pop(attempt, None)
@@ -123,8 +180,15 @@ class OnnxEngine:
             output_tokens=self._output_tokens,
             tokens_per_s=sum(count for count, _ in self._speed) / seconds if seconds else 0.0,
             kv_bytes=self._slots.kv_bytes,
+            reused_tokens=self._reused_tokens,
             admitted=self._admitted,
+            drafted=self._drafted + sum(running.sequence.drafted for running in self._running.values()),
+            accepted=self._accepted + sum(running.sequence.accepted for running in self._running.values()),
         )
+
+    def idle_work(self) -> float | None:
+        """Save a piece of what is kept (see `edgewise.node.engine.IdleWork`)."""
+        return self._slots.idle_work()
 
     def check_integrity(self) -> None:
         """Every row is free or runs one sequence, and free rows keep what they claim. Raises AssertionError."""
@@ -134,11 +198,11 @@ class OnnxEngine:
 
     def _check(self, state: GenerationState) -> None:
         used = len(state.prompt_ids) + len(state.output_ids)
-        if used > self._slots.capacity or not state.prompt_ids:
+        if used > self._limit or not state.prompt_ids:
             raise MessageTooLongError(
                 f"The conversation has {used} tokens",
                 where="edge engine",
-                expected=f"1 to {self._slots.capacity} tokens for {self._manifest.name} on this device",
+                expected=f"1 to {self._limit} tokens for {self._manifest.name} on this device",
                 remedy="shorten the messages, or let the cloud answer",
             )
         if state.grammar is not None:
@@ -148,19 +212,52 @@ class OnnxEngine:
         if not all(0 <= token < vocab for token in (*state.prompt_ids, *state.output_ids)):
             raise _unsupported("these token ids", f"ids 0 to {vocab - 1}", "use this model's tokenizer")
 
-    def _admit(self) -> None:
+    def _admit(self) -> Iterator[StepOutput]:
+        """Give slots to those who wait, in order, while there is memory for them."""
         self._admitted = ()
         for attempt, state in list(self._waiting.items()):
-            taken = self._slots.take(state)
-            if taken is None:
+            if not self._slots.has_free:
                 return
-            slot, row = taken
+            need, memory = self._admission.need_bytes(state), self._memory()
+            verdict = memory.verdict(need)
+            if verdict is Verdict.WAIT:
+                return
             del self._waiting[attempt]
-            eos = frozenset(state.eos_ids or self._manifest.eos_ids)
-            self._reused_tokens += row.length
-            sequence = OnnxSequence(attempt, state, row, chunk=self._options.chunk, eos=eos)
-            self._running[attempt] = _Running(sequence, slot)
-            self._admitted += (attempt,)
+            if verdict is Verdict.REFUSE:
+                yield StepOutput(attempt, (), error=str(self._admission.refusal(need, memory)))
+            else:
+                self._begin(attempt, state, need)
+
+    def _begin(self, attempt: str, state: GenerationState, need_bytes: int) -> None:
+        slot, row = self._take(state, need_bytes)
+        eos = frozenset(state.eos_ids or self._manifest.eos_ids)
+        self._reused_tokens += row.length
+        sequence = OnnxSequence(attempt, state, row, self._reading, eos)
+        self._running[attempt] = _Running(sequence, slot, need_bytes)
+        self._admitted += (attempt,)
+
+    def _take(self, state: GenerationState, need_bytes: int) -> tuple[Slot, CacheRow]:
+        """A free row, and what is promised with it made free."""
+        slot, row = self._free_row(state)
+        more = self._memory(Promise(need_bytes, row.touched_bytes)).to_give_up_bytes
+        if more > self._slots.idle_bytes and row.touched_bytes > need_bytes:
+            # The row is larger than this answer needs, and others need that: a fresh one takes its place.
+            self._slots.give_back(slot, ())
+            self._slots.give_up(self._slots.idle_bytes)
+            slot, row = self._free_row(state)
+            more = 0
+        self._slots.give_up(more)
+        return slot, row
+
+    def _free_row(self, state: GenerationState) -> tuple[Slot, CacheRow]:
+        taken = self._slots.take(state)
+        assert taken is not None, "no slot is free"
+        return taken
+
+    def _memory(self, *more: Promise) -> Memory:
+        """This moment, with `more` beside what was promised to those who run."""
+        running = (Promise(each.need_bytes, each.sequence.row.touched_bytes) for each in self._running.values())
+        return self._admission.memory(self._slots.idle_bytes, (*running, *more))
 
     def _decode_all(self) -> Iterator[StepOutput]:
         started, count = self._clock(), 0
@@ -197,8 +294,48 @@ class OnnxEngine:
 
     def _release(self, attempt: str) -> None:
         if running := self._running.pop(attempt, None):
-            sequence = running.sequence
-            self._slots.give_back(running.slot, sequence.state.prompt_ids[: sequence.chunked_tokens])
+            self._drafted += running.sequence.drafted
+            self._accepted += running.sequence.accepted
+            self._slots.give_back(running.slot, running.sequence.kept_ids)
+
+
+def _policy(options: EngineOptions, context_tokens: int) -> ContextPolicy | None:
+    """What drops rows; None where every text that fits into the context keeps them all."""
+    if options.context is ContextMode.FULL:
+        return None
+    policy = options.context_policy or ContextPolicy.scaled(context_tokens)
+    return policy if policy and policy.full < context_tokens else None
+
+
+def _reading(
+    options: EngineOptions, clock: Callable[[], float], context_tokens: int, policy: ContextPolicy | None
+) -> Reading:
+    """How every sequence of an engine reads; they share what the device's calls cost."""
+    speculates = options.speculation and options.numerics.speculates
+    return Reading(
+        chunk=options.chunk,
+        context_tokens=context_tokens,
+        policy=policy,
+        numerics=options.numerics,
+        costs=StepCosts(pads=options.numerics.pads) if speculates else None,
+        clock=clock,
+    )
+
+
+def _checked(graph: DecoderGraph, digest: str, machine_dir: Path | None) -> bool:
+    """Whether this machine keeps what exact answers rest on. Raises ManifestError for a graph that does not run."""
+    try:
+        holds = self_check.remembered(graph, kernel_id(), digest, machine_dir)
+    except Exception as error:
+        raise ManifestError(
+            f"The graph {graph.path.name} loads, but does not run: {str(error)[:300]}",
+            where=str(graph.path),
+            expected="a decoder graph that reads a few tokens",
+            remedy="export the model again: edgewise model export DIR --out FOLDER",
+        ) from error
+    if not holds:
+        logger.warning("this machine's kernels give other bits for other splits of a text: answers are not exact here")
+    return holds
 
 
 def _graph_file(manifest: Manifest, directory: Path) -> str:

@@ -1,70 +1,178 @@
-"""One generation on one cache row: prompt in chunks on a fixed grid, output ids one at a time, then a token a step.
+"""One generation on one cache row: ids read in chunks, ids replayed one by one, then a call for each next tokens.
 
-    prompt   |--- chunk ---|--- chunk ---|- tail -|     the same calls for every run of this prompt
-    replay                                         | o o o o |       single-token calls, as when they were generated
-    decode                                                   | * * *
+one-row    |-- prompt: chunks --| o o o replay: single calls | *  *  *       each call gives one token
+others     |-- prompt and replay: chunks ------------------- | **  *  ***    each call verifies drafts as well
 
-So a resumed generation makes exactly the calls that the undisturbed one made, and its next token is the same.
+A resumed generation reads the rows that the undisturbed one read, by calls that give the same bits (docs/adr/0030).
 """
 
 from __future__ import annotations
 
-from edge_agent.runtime.session import CacheRow, Logits
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from edge_agent.runtime.context import ContextPolicy, make_room
+from edge_agent.runtime.drafting import Draft
+from edge_agent.runtime.numerics import Numerics
+from edge_agent.runtime.speculation import Speculation
+from edge_agent.runtime.step_costs import StepCosts
+from edgewise.generation.probabilities import TokenProbability, token_probability
 from edgewise.generation.sampling import next_token
 from edgewise.generation.state import GenerationState
+from edgewise.graphs import TILE_ROWS, CacheRow, Logits
 from edgewise.node.engine import StepOutput
+from edgewise.routing.tier import Finish
 
 REPLAY_PER_STEP = 16
+"""Single calls of one step while output ids are replayed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How the sequences of one engine read: chunk of a prefill call, numerics, and the device's costs.
+
+    `context_tokens` is the most that prompt and answer may have; None takes what a row holds. `policy` says which rows
+    of a long text stay; None keeps them all. `costs` None drafts nothing; `clock` gives seconds for them.
+    """
+
+    chunk: int
+    context_tokens: int | None = None
+    policy: ContextPolicy | None = None
+    numerics: Numerics = Numerics.ONE_ROW
+    costs: StepCosts | None = None
+    clock: Callable[[], float] = time.perf_counter
 
 
 class OnnxSequence:
-    """A running attempt. `reused` prompt tokens were in the cache already (a multiple of `chunk`)."""
+    """A running attempt. `row` holds the first tokens of the prompt already where an earlier context was reused."""
 
-    def __init__(self, attempt: str, state: GenerationState, row: CacheRow, *, chunk: int, eos: frozenset[int]) -> None:
+    def __init__(
+        self, attempt: str, state: GenerationState, row: CacheRow, reading: Reading, eos: frozenset[int]
+    ) -> None:
         self.attempt = attempt
         self.state = state
         self.row = row
-        self.reused = row.length
-        self._chunk = chunk
+        self.drafted = self.accepted = 0
+        self._reading = reading
         self._eos = eos
+        self._limit = reading.context_tokens or row.capacity
+        self._chunked = _known(state) if reading.numerics.output_like_prompt else state.prompt_ids
+        self._speculation = Speculation(reading.costs, _known(state)) if reading.costs else None
         self._logits: Logits | None = None
 
     @property
     def prefilling(self) -> bool:
-        """Whether prompt tokens are still to be read."""
-        return self.row.length < len(self.state.prompt_ids)
+        """Whether chunks are still to be read."""
+        return self.row.length < len(self._chunked) and self.state.budget > 0
 
     @property
-    def chunked_tokens(self) -> int:
-        """Prompt tokens whose rows came from whole chunks: what a later prompt with the same start may reuse."""
-        return min(self.row.length, len(self.state.prompt_ids)) // self._chunk * self._chunk
+    def kept_ids(self) -> tuple[int, ...]:
+        """The first ids of prompt and output whose rows in the cache have the bits that reading a prompt gives."""
+        reusable = _known(self.state) if self._reading.numerics.output_like_prompt else self.state.prompt_ids
+        return reusable[: self.row.length]
 
     def prefill(self) -> None:
-        """Read the next chunk of the prompt."""
+        """Read the next chunk."""
         start = self.row.length
-        self._logits = self.row.forward(self.state.prompt_ids[start : start + self._chunk])
+        stop = min(start + self._reading.chunk, self._place_after(start), len(self._chunked))
+        if stop == self._limit and (stop - start) % TILE_ROWS == 1 and start > 0:
+            start -= 1  # reading a token again is as good as padding, for which a graph has no room at its very end
+            self.row.rewind(start)
+        self._logits = self._read(self._chunked[start:stop], many=True)
 
     def decode(self) -> StepOutput | None:
-        """One more token, or a bounded piece of replay (None)."""
-        if self.state.budget <= 0:
+        """The next token and the drafts that hold after it, or a bounded piece of replay (None)."""
+        if self.state.budget <= 0 or (self.state.output_ids and self._is_full()):
             return StepOutput(self.attempt, (), "length")
-        if not self._replay():
+        if not self._caught_up():
             return None
-        assert self._logits is not None
-        token = next_token(self._logits, self.state)
-        if token in self._eos:
-            return StepOutput(self.attempt, (), "stop")
-        self.state = self.state.advanced((token,), "")
-        self._logits = None
-        return StepOutput(self.attempt, (token,), "length" if self._is_full() else None)
+        if self._logits is not None and self.row.length == self._used():
+            return self._say(self._logits, Draft())
+        return self._step()
 
-    def _replay(self) -> bool:
-        """Feed the output ids that the cache lacks; True when the logits for the next token are there."""
-        done = self.row.length - len(self.state.prompt_ids)
-        for token in self.state.output_ids[done : done + REPLAY_PER_STEP]:
-            self._logits = self.row.forward((token,))
-        return self._logits is not None and done + REPLAY_PER_STEP >= len(self.state.output_ids)
+    def _caught_up(self) -> bool:
+        """Feed output ids that the cache lacks, all but the last, which the next call begins with."""
+        missing = self.state.output_ids[self.row.length - len(self.state.prompt_ids) : -1]
+        for token in missing[:REPLAY_PER_STEP]:
+            self._read((token,))
+        return len(missing) <= REPLAY_PER_STEP
+
+    def _step(self) -> StepOutput:
+        """One call: the last id and what is drafted after it. What was drafted in vain is forgotten."""
+        before, draft = self.row.length, self._draft()  # a rewind never goes back over a place where rows were dropped
+        ids = ((self.state.output_ids or self.state.prompt_ids)[-1], *draft.ids)
+        many = len(ids) > 1 or self._reading.numerics.pads
+        logits = self._timed(lambda: self._read(ids, len(ids), many=many), len(ids))
+        accepted = self.accepted
+        output = self._say(logits, draft)
+        self.row.rewind(before + 1 + self.accepted - accepted)
+        return output
+
+    def _read(self, ids: Sequence[int], rows: int = 1, *, many: bool = False) -> Logits:
+        """One call, after what the policy drops before it."""
+        if self._reading.policy is not None:
+            make_room(self.row, self._reading.policy)
+        return self.row.forward(ids, rows, many=many)
+
+    def _place_after(self, tokens: int) -> int:
+        """How far a call that begins at `tokens` may go at most."""
+        policy = self._reading.policy
+        return self._limit if policy is None else min(self._limit, policy.place_after(tokens))
+
+    def _timed(self, call: Callable[[], Logits], rows: int) -> Logits:
+        """The result of a call whose time the device's costs learn from."""
+        if (costs := self._reading.costs) is None:
+            return call()
+        started = self._reading.clock()
+        logits = call()
+        costs.observe(rows, self._reading.clock() - started)
+        return logits
+
+    def _draft(self) -> Draft:
+        """Never more ids than may still be said before the last one."""
+        if self._speculation is None:
+            return Draft()
+        room = min(self._limit - self._used(), self._place_after(self.row.length) - self.row.length)
+        return self._speculation.draft(min(self.state.budget, room) - 1)
+
+    def _say(self, logits: Logits, draft: Draft) -> StepOutput:
+        """Draw a token from each row [vocab] of `logits` while the one before it was drawn as drafted."""
+        said, seen, finish, held = list[int](), list[TokenProbability](), None, 0
+        for place, row in enumerate(logits):
+            token = next_token(row, self.state)
+            finish = self._take(token)
+            if self.state.probabilities:
+                seen.append(token_probability(row, token))
+            if finish == "stop":
+                break
+            said.append(token)
+            if finish or place == len(draft.ids) or token != draft.ids[place]:
+                break
+            held += 1
+        self._account(draft, said, held)
+        return StepOutput(self.attempt, tuple(said), finish, probabilities=tuple(seen))
+
+    def _take(self, token: int) -> Finish | None:
+        """Let the answer go on with `token`; how it ends with it, if it does."""
+        if token in self._eos:
+            return "stop"
+        self.state = self.state.advanced((token,), "")
+        return "length" if self._is_full() else None
 
     def _is_full(self) -> bool:
-        used = len(self.state.prompt_ids) + len(self.state.output_ids)
-        return self.state.budget <= 0 or used >= self.row.capacity
+        return self.state.budget <= 0 or self._used() >= self._limit
+
+    def _used(self) -> int:
+        """Tokens of prompt and output."""
+        return len(self.state.prompt_ids) + len(self.state.output_ids)
+
+    def _account(self, draft: Draft, said: list[int], held: int) -> None:
+        self.drafted += len(draft.ids)
+        self.accepted += held
+        if self._speculation:
+            self._speculation.verified(draft, said, held)
+
+
+def _known(state: GenerationState) -> tuple[int, ...]:
+    return state.prompt_ids + state.output_ids

@@ -1,29 +1,68 @@
-"""The few cache rows of a device and who sits in them; an emptied row keeps its prompt for the chat's next turn."""
+"""The few cache rows of a device: who sits in them, what they hold, and how a prompt gets a row with its beginning.
+
+free row      rewound to what it shares with the prompt: costs nothing
+other rows    a running answer's beginning, a context in memory (prefixes.py) or on disk (kv_disk.py): copied
+overwritten   what a row held and would lose is copied into memory first
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
-from edge_agent.runtime.session import CacheRow, OnnxGraph
+from edge_agent.runtime.kv_disk import KvDisk, Read
+from edge_agent.runtime.prefixes import BLOCK_TOKENS, Chain, Context, Contexts, KvRows, Prompt
 from edgewise.generation.state import GenerationState
+from edgewise.graphs import CacheRow, DecoderGraph
+
+NOTHING: Final = Chain()
+Owner = Callable[[GenerationState], bytes]
+"""The salt of a state: states with different ones never reuse each other's rows."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Slot:
-    """One row. `kept` are the prompt ids whose rows in the cache came from whole prefill chunks."""
+    """One row. `chain` is what its first rows hold and keep while it runs; a `private` one is not written to disk.
+
+    `offers` is what of it may be copied: nothing once rows were dropped (context.py), since others took their places.
+    """
 
     row: CacheRow | None = None
-    kept: tuple[int, ...] = ()
+    chain: Chain = NOTHING
+    private: bool = False
     busy: bool = False
+    used: int = 0
+
+    @property
+    def offers(self) -> Chain:
+        return self.chain if self.row is not None and self.row.whole else NOTHING
 
 
 class Slots:
-    """`count` rows of `capacity` tokens; memory is taken when a row is first used."""
+    """`count` rows of `capacity` tokens; memory is taken when a row is first used.
 
-    def __init__(self, graph: OnnxGraph, *, count: int, capacity: int, chunk: int) -> None:
+    `contexts` are kept beyond the rows, `disk` beyond the process. All of it has the bits that reading the tokens again
+    would give, as long as what `give_back` is told to keep came from calls of the same numerics as prompts.
+    """
+
+    def __init__(
+        self,
+        graph: DecoderGraph,
+        *,
+        count: int,
+        capacity: int,
+        contexts: Contexts | None = None,
+        disk: KvDisk | None = None,
+        owner: Owner = lambda state: b"",
+    ) -> None:
         self._graph = graph
-        self._chunk = chunk
         self._slots = [Slot() for _ in range(count)]
+        self._contexts = Contexts(0) if contexts is None else contexts
+        self._disk = disk
+        self._owner = owner
+        self._turn = 0
         self.capacity = capacity
 
     def __len__(self) -> int:
@@ -31,34 +70,110 @@ class Slots:
 
     @property
     def kv_bytes(self) -> int:
-        """Bytes of cache that are allocated now."""
-        return sum(slot.row.kv_bytes for slot in self._slots if slot.row is not None)
+        """Bytes of cache that are allocated now, kept contexts included."""
+        return self._contexts.size_bytes + sum(slot.row.kv_bytes for slot in self._slots if slot.row is not None)
+
+    @property
+    def has_free(self) -> bool:
+        """Whether `take` would find a row."""
+        return not all(slot.busy for slot in self._slots)
+
+    @property
+    def idle_bytes(self) -> int:
+        """Bytes that no running answer is using: kept contexts, and what free rows have touched."""
+        return self._contexts.size_bytes + sum(
+            slot.row.touched_bytes for slot in self._slots if slot.row is not None and not slot.busy
+        )
+
+    def give_up(self, count: int) -> None:
+        """Free `count` idle bytes, or all there are: contexts in memory first, then rows; the least recently used."""
+        budget, before = self._contexts.max_bytes, self._contexts.size_bytes
+        self._contexts.shrink(max(before - count, 0))
+        count -= before - self._contexts.size_bytes
+        self._contexts.shrink(budget)
+        for slot in sorted(self._slots, key=lambda slot: slot.used):
+            if count > 0 and not slot.busy and slot.row is not None:
+                count -= slot.row.touched_bytes
+                slot.row, slot.chain = None, NOTHING
 
     def take(self, state: GenerationState) -> tuple[Slot, CacheRow] | None:
-        """A free row, rewound to the whole chunks that it shares with the prompt; None when all are busy."""
+        """A free row that holds the longest known beginning of the prompt (`row.length`); None when all are busy."""
         free = [slot for slot in self._slots if not slot.busy]
         if not free:
             return None
-        slot = max(free, key=lambda s: (self._shared(s.kept, state.prompt_ids), not s.kept))
+        prompt = Prompt(state.prompt_ids, self._owner(state))
+        # Among equals the row that loses least, then one that has its memory already.
+        slot = max(free, key=lambda slot: (prompt.shared(slot.chain), -slot.chain.length, slot.row is not None))
+        shared = prompt.shared(slot.chain)
+        rows = self._copied(prompt, shared + BLOCK_TOKENS - 1)
+        if rows is not None:
+            slot, shared = min(free, key=lambda slot: (slot.chain.length > 0, slot.row is None, slot.used)), 0
+        self._save(slot, shared)
         row = slot.row or self._graph.new_row(self.capacity)
-        row.rewind(self._shared(slot.kept, state.prompt_ids))
-        slot.row, slot.busy, slot.kept = row, True, ()
+        row.rewind(shared)
+        if rows is not None:
+            row.write(0, rows)
+        slot.row, slot.busy, slot.private = row, True, state.local_only
+        slot.chain = prompt.beginning(row.length)
         return slot, row
 
-    def give_back(self, slot: Slot, kept: tuple[int, ...]) -> None:
-        """Free a row; `kept` are the prompt ids that it still holds from whole chunks."""
-        slot.busy, slot.kept = False, kept
+    def give_back(self, slot: Slot, kept_ids: tuple[int, ...]) -> None:
+        """Free a row; its first rows are those of `kept_ids`, as reading them as a prompt would leave them."""
+        held = slot.row.length if slot.row and slot.row.whole else 0
+        self._turn += 1
+        slot.busy, slot.used = False, self._turn
+        slot.chain = Chain.of(kept_ids[:held], slot.chain.salt)
+
+    def idle_work(self) -> float | None:
+        """Save a piece to disk while nobody asks. Seconds after which to ask again; None for not before an answer."""
+        return self._disk.idle_work(self._savable()) if self._disk is not None else None
 
     def check_integrity(self) -> None:
-        """Free rows hold what they claim to keep. Raises AssertionError."""
+        """Rows hold what they claim to. Raises AssertionError."""
         for slot in self._slots:
-            assert slot.busy or slot.row is None or slot.row.length >= len(slot.kept), "a kept prompt lost its rows"
-            assert len(slot.kept) % self._chunk == 0, "a kept prompt ends inside a chunk"
+            held = slot.row.length if slot.row else 0
+            assert slot.chain.length <= held, "a kept context lost its rows"
+            assert slot.busy or slot.offers.length == slot.chain.length, "a context whose rows were dropped is kept"
+        self._contexts.check_integrity()
 
-    def _shared(self, kept: tuple[int, ...], prompt: tuple[int, ...]) -> int:
-        """Tokens to reuse: whole equal chunks, and never all of the prompt, whose last call gives the logits."""
-        most = min(len(kept), len(prompt) - 1)
-        whole = 0
-        while whole + self._chunk <= most and kept[whole : whole + self._chunk] == prompt[whole : whole + self._chunk]:
-            whole += self._chunk
-        return whole
+    def _copied(self, prompt: Prompt, more_than: int) -> KvRows | None:
+        """The longest beginning that is not in a free row; None when it has no more than `more_than` tokens."""
+        running = [(prompt.shared(slot.offers), slot.row) for slot in self._slots if slot.busy]
+        in_row, row = max(running, key=lambda found: found[0], default=(0, None))
+        in_memory, context = self._contexts.best(prompt)
+        if self._disk is not None and (saved := self._disk.load(prompt, max(more_than, in_row, in_memory))):
+            self._contexts.keep(saved)
+            return saved.rows[:, :, : prompt.shared(saved.chain)]
+        if max(in_row, in_memory) <= more_than:
+            return None
+        if context is not None and in_memory >= in_row:
+            self._contexts.use(context)
+            return context.rows[:, :, :in_memory]
+        return row.read(0, in_row) if row is not None else None
+
+    def _save(self, slot: Slot, shared: int) -> None:
+        """Copy what a row will lose into memory: all of it, or the beginning that fits in the budget."""
+        if slot.row is None or slot.chain.length - shared < BLOCK_TOKENS:
+            return
+        chain, room = slot.chain, self._contexts.max_bytes // self._graph.shape.kv_bytes_per_token
+        if chain.length > room:
+            chain = Chain(chain.names[: room // BLOCK_TOKENS], salt=chain.salt)
+        if chain.length > shared and not self._contexts.holds(chain):
+            self._contexts.keep(Context(chain, slot.row.read(0, chain.length), slot.private))
+
+    def _savable(self) -> Iterator[tuple[Chain, Read]]:
+        """What may be written to disk, and how it is read; the newest first."""
+        for slot in sorted(self._slots, key=lambda slot: -slot.used):
+            if not slot.busy and not slot.private:
+                yield slot.chain, partial(_rows_of_slot, slot, slot.chain)
+        for context in self._contexts:
+            if not context.private:
+                yield context.chain, partial(_rows_of_context, context)
+
+
+def _rows_of_slot(slot: Slot, chain: Chain, start: int, stop: int) -> KvRows | None:
+    return slot.row.read(start, stop) if slot.row is not None and slot.chain is chain and not slot.busy else None
+
+
+def _rows_of_context(context: Context, start: int, stop: int) -> KvRows:
+    return context.rows[:, :, start:stop]

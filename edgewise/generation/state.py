@@ -35,7 +35,8 @@ class GenerationState(msgspec.Struct, frozen=True, kw_only=True):
     whole answer, so what is left is `budget`. `seed` is always explicit (the gateway draws one when the client gave
     none). `model` is the model that the client named; `model_version` the manifest id that began the answer.
     `output_text` is what the output ids released so far, for tiers that only speak text. A `local_only` state never
-    leaves the device it is on: every tier that would send it elsewhere refuses it.
+    leaves the device it is on: every tier that would send it elsewhere refuses it. `probabilities` asks the engine to
+    tell how sure it was of each token.
     """
 
     prompt_ids: tuple[int, ...]
@@ -56,6 +57,7 @@ class GenerationState(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str = ""
     numerics_id: str = ""
     local_only: bool = False
+    probabilities: bool = False
 
     @property
     def budget(self) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from edgewise.generation.probabilities import TokenProbability
 from edgewise.generation.state import GenerationState
 from edgewise.routing.tier import Finish
 from edgewise.wire.manifest import Manifest
@@ -15,17 +16,23 @@ class StepOutput(msgspec.Struct, frozen=True):
     """What one engine step did for one sequence: new ids in order, and `finish` on its last step.
 
     An end-of-sequence id is never among `ids`; it shows as finish `stop`. Stop strings are the driver's business.
-    `error` ends the sequence too: a sentence for people, the engine itself goes on.
+    `error` ends the sequence too: a sentence for people, the engine itself goes on. `probabilities` are there where
+    the state asks for them and the engine can tell: one for each of `ids`, and one for an end-of-sequence id.
     """
 
     attempt: str
     ids: tuple[int, ...]
     finish: Finish | None = None
     error: str | None = None
+    probabilities: tuple[TokenProbability, ...] = ()
 
 
 class EngineStats(msgspec.Struct, frozen=True):
-    """Counters since start and what runs now; `admitted` names the attempts to which the last step gave a slot."""
+    """Counters since start and what runs now; `admitted` names the attempts to which the last step gave a slot.
+
+    `accepted` of the `drafted` tokens were what the model drew; both are 0 where nothing speculates. `reused_tokens`
+    of prompts were not read again, because an earlier answer had left their rows.
+    """
 
     running: int = 0
     queued: int = 0
@@ -35,6 +42,18 @@ class EngineStats(msgspec.Struct, frozen=True):
     tokens_per_s: float = 0.0
     kv_bytes: int = 0
     admitted: tuple[str, ...] = ()
+    drafted: int = 0
+    accepted: int = 0
+    reused_tokens: int = 0
+
+
+@runtime_checkable
+class IdleWork(Protocol):
+    """An engine that has work for quiet times. Called in the engine's thread while no attempt is there."""
+
+    def idle_work(self) -> float | None:
+        """Do a piece that nobody notices. Seconds after which to ask again; None for not before the next answer."""
+        ...
 
 
 class Engine(Protocol):
@@ -57,7 +76,7 @@ class Engine(Protocol):
         ...
 
     def step(self) -> list[StepOutput]:
-        """Do a little work (a prefill chunk, or one token for every running sequence); empty when there is none."""
+        """Do a little work (a prefill chunk, or the next tokens of each running sequence); empty when there is none."""
         ...
 
     def cancel(self, attempt: str) -> None:

@@ -6,6 +6,7 @@ asyncio are driver.py's business.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -13,11 +14,14 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from edgewise.generation.state import GenerationState
-from edgewise.node.engine import Engine, EngineStats, StepOutput
+from edgewise.node.engine import Engine, EngineStats, IdleWork, StepOutput
 from edgewise.wire.errors import EdgewiseError, TierError, TierLostError
 
 STRIKES = 3
 """Steps that may fail in a row before the engine is given up."""
+IDLE_AFTER_S = 30.0
+"""How long nobody must have asked before an engine turns to its work for quiet times."""
+logger = logging.getLogger(__name__)
 
 
 class Reports(Protocol):
@@ -31,7 +35,8 @@ class Reports(Protocol):
 
 
 class EngineThread:
-    """Owns `engine` from `start` to `stop`. `ahead_tokens` is how far it may run ahead of what was taken."""
+    """Owns `engine` from `start` to `stop`. `ahead_tokens` is how far it may run ahead of what was taken; after
+    `idle_after_s` without an attempt, an engine that has IdleWork does it."""
 
     def __init__(
         self,
@@ -41,6 +46,7 @@ class EngineThread:
         name: str,
         ahead_tokens: int,
         clock: Callable[[], float] = time.monotonic,
+        idle_after_s: float = IDLE_AFTER_S,
     ) -> None:
         self._engine, self._reports, self._clock = engine, reports, clock
         self._wake = threading.Condition()
@@ -49,6 +55,7 @@ class EngineThread:
         self._ahead_tokens = ahead_tokens
         self._stopping = False
         self._strikes = 0
+        self._idle_after_s = idle_after_s if isinstance(engine, IdleWork) else None
         self._thread = threading.Thread(target=self._run, name=f"engine-{name}", daemon=True)
         self.stats: EngineStats = engine.stats()
         self.healthy = True
@@ -96,9 +103,10 @@ class EngineThread:
             self._wake.notify()
 
     def _run(self) -> None:
+        idle_in_s = self._idle_after_s
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._stopping or self._commands or self._may_step())
+                woken = self._wake.wait_for(lambda: self._stopping or self._commands or self._may_step(), idle_in_s)
                 commands, self._commands = self._commands, deque()
                 stopping = self._stopping
             for command in commands:
@@ -107,6 +115,7 @@ class EngineThread:
                 return
             if self._may_step():
                 self._step()
+            idle_in_s = self._idle_after_s if woken or self._ahead else self._idle_work()
 
     def _may_step(self) -> bool:
         """Whether a sequence that may be in a slot has room ahead (those beyond the slots are waiting anyway)."""
@@ -129,6 +138,14 @@ class EngineThread:
             self._reports.came_out(outputs)
         elif not self.stats.running + self.stats.queued:
             self._fail_all(TierError("The engine lost its sequences", remedy="try again"))
+
+    def _idle_work(self) -> float | None:
+        """A piece of what the engine does when it is quiet; seconds until the next."""
+        try:
+            return self._engine.idle_work() if isinstance(self._engine, IdleWork) else None
+        except Exception:
+            logger.exception("the engine's work for quiet times failed; it is left alone until the next answer")
+            return None
 
     def _account(self, outputs: Sequence[StepOutput]) -> None:
         with self._wake:

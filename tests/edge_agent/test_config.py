@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config import AgentConfig
+from edge_agent.runtime.numerics import Numerics
 from edgewise.wire.errors import ConfigError
 
 MODEL = {"EDGEWISE_AGENT_MODEL_DIR": "/models/edge"}
@@ -33,6 +34,10 @@ def test_arguments_stand_over_variables_and_variables_over_defaults() -> None:
         ("LABELS", "novalue"),
         ("THROTTLE_TOKENS_PER_S", "nan"),
         ("SAMPLE_INTERVAL_S", "inf"),
+        ("NUMERICS", "two-row"),
+        ("SPECULATION", "yes"),
+        ("CONTEXT", "short"),
+        ("MEMORY_RESERVE_MB", "-1"),
     ],
 )
 def test_a_bad_value_is_named_with_its_remedy(name: str, value: str) -> None:
@@ -75,3 +80,9 @@ def test_a_key_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 def test_threads_are_the_configured_ones_or_chosen_by_the_cores(threads: int | None, expected: int | None) -> None:
     found = AgentConfig.load(MODEL, threads=threads).engine_threads
     assert found == expected if expected else 1 <= found <= 4
+
+
+def test_numerics_are_one_row_until_others_are_asked_for() -> None:
+    assert (AgentConfig.load(MODEL).numerics, AgentConfig.load(MODEL).speculation) == (Numerics.ONE_ROW, "auto")
+    assert AgentConfig.load(MODEL | {"EDGEWISE_AGENT_NUMERICS": "many-row"}).numerics is Numerics.MANY_ROW
+    assert AgentConfig.load(MODEL, numerics="mixed").numerics is Numerics.MIXED

@@ -10,9 +10,10 @@ import pytest
 
 from edge_agent.runtime import OnnxEngine
 from edge_agent.runtime.engine import EngineOptions
-from edge_agent.runtime.session import CacheRow, Logits, OnnxGraph
+from edge_agent.runtime.numerics import Numerics
 from edgewise.generation.state import GenerationState, Message
 from edgewise.generation.tokenizer import ChatTokenizer
+from edgewise.graphs import CacheRow, DecoderGraph, Logits
 from edgewise.wire.errors import (
     EdgewiseError,
     MessageTooLongError,
@@ -21,21 +22,26 @@ from edgewise.wire.errors import (
 )
 from edgewise.wire.manifest import Manifest
 from tests.edge_agent.runtime.drive import answer, ids_of, prompt_of, run_all, state
-from tests.edge_agent.tiny_model import write_tiny_model
+
+EXACT = [Numerics.ONE_ROW, Numerics.MANY_ROW]
 
 
 @pytest.fixture
-def engine(tiny_graph: OnnxGraph, tiny_manifest: Manifest) -> OnnxEngine:
+def engine(tiny_graph: DecoderGraph, tiny_manifest: Manifest) -> OnnxEngine:
     return OnnxEngine(tiny_manifest, tiny_graph, EngineOptions(slots=2, max_queue=3))
 
 
 @pytest.fixture(scope="module")
-def tiny_graph(tiny_dir: Path) -> OnnxGraph:
-    return OnnxGraph(tiny_dir / "model.onnx")
+def tiny_graph(tiny_dir: Path) -> DecoderGraph:
+    return DecoderGraph.load(tiny_dir / "model.onnx")
 
 
+@pytest.mark.parametrize("numerics", EXACT)
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_resumed_answer_is_the_undisturbed_one_wherever_it_is_cut(engine: OnnxEngine, temperature: float) -> None:
+def test_a_resumed_answer_is_the_undisturbed_one_wherever_it_is_cut(
+    tiny_graph: DecoderGraph, tiny_manifest: Manifest, temperature: float, numerics: Numerics
+) -> None:
+    engine = OnnxEngine(tiny_manifest, tiny_graph, EngineOptions(numerics=numerics))
     whole = answer(engine, state(temperature=temperature, max_tokens=40))
     assert len(whole) == 40 and len(set(whole)) > 5
     for cut in range(len(whole) + 1):
@@ -51,13 +57,15 @@ def test_a_fresh_engine_resumes_exactly_too(tiny_dir: Path, engine: OnnxEngine) 
     assert answer(other, state(130, max_tokens=30, output_ids=whole[:17])) == whole
 
 
+@pytest.mark.parametrize("numerics", EXACT)
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
-def test_the_reference_model_resumes_exactly(temperature: float) -> None:
+def test_the_reference_model_resumes_exactly(temperature: float, numerics: Numerics) -> None:
+    options = EngineOptions(numerics=numerics)
     directory = Path(__file__).parents[3] / "reference_models" / "edge"
     ids = ChatTokenizer.load(directory).encode_chat([Message("user", "What is the capital of France? 你好")])
     given = state(ids * 4, max_tokens=30, temperature=temperature)
-    whole = answer(OnnxEngine.load(directory), given)
-    engine = OnnxEngine.load(directory)
+    whole = answer(OnnxEngine.load(directory, options), given)
+    engine = OnnxEngine.load(directory, options)
     for cut in range(0, 30, 7):
         assert answer(engine, msgspec.structs.replace(given, output_ids=whole[:cut])) == whole
 
@@ -76,18 +84,22 @@ def test_answers_do_not_depend_on_the_company_they_run_in(engine: OnnxEngine) ->
     assert {name: ids_of(outputs) for name, outputs in together.items()} == alone
 
 
-def test_the_next_turn_reuses_whole_chunks_and_says_the_same(tiny_dir: Path, engine: OnnxEngine) -> None:
-    first = prompt_of(200)
+@pytest.mark.parametrize(("numerics", "reused"), [(Numerics.ONE_ROW, 200), (Numerics.MANY_ROW, 223)])
+def test_the_next_turn_reuses_what_has_the_bits_of_a_prompt_and_says_the_same(
+    tiny_dir: Path, numerics: Numerics, reused: int
+) -> None:
+    options = EngineOptions(numerics=numerics)
+    engine, first = OnnxEngine.load(tiny_dir, options), prompt_of(200)
     said = answer(engine, state(first))
     second = first + said + prompt_of(20, seed=9)
     warm = answer(engine, state(second))
-    assert engine.reused_tokens == 192
-    assert engine.stats().prompt_tokens == 200 + len(second) - 192
-    assert warm == answer(OnnxEngine.load(tiny_dir), state(second))
+    assert engine.reused_tokens == reused
+    assert engine.stats().prompt_tokens == 200 + len(second) - reused
+    assert warm == answer(OnnxEngine.load(tiny_dir, options), state(second))
 
 
-@pytest.mark.parametrize(("prompt", "reused"), [(64, 0), (65, 64), (128, 64), (129, 128)])
-def test_the_last_chunk_is_always_read_again_for_its_logits(engine: OnnxEngine, prompt: int, reused: int) -> None:
+@pytest.mark.parametrize(("prompt", "reused"), [(2, 1), (64, 63), (65, 64), (129, 128)])
+def test_the_last_token_is_always_read_again_for_its_logits(engine: OnnxEngine, prompt: int, reused: int) -> None:
     first = answer(engine, state(prompt, max_tokens=4))
     assert answer(engine, state(prompt, max_tokens=4)) == first
     assert engine.reused_tokens == reused
@@ -142,11 +154,16 @@ def test_an_answer_that_has_nothing_left_ends_at_once(engine: OnnxEngine) -> Non
     assert [(output.ids, output.finish) for output in run_all(engine)["x"]] == [((), "length")]
 
 
-def test_a_full_context_ends_the_answer_by_length(tiny_graph: OnnxGraph, tiny_manifest: Manifest) -> None:
-    engine = OnnxEngine(tiny_manifest, tiny_graph, EngineOptions(context_tokens=80))
-    engine.submit("x", state(70, max_tokens=500))
+@pytest.mark.parametrize("numerics", list(Numerics))
+def test_a_full_context_ends_the_answer_by_length(
+    tiny_graph: DecoderGraph, tiny_manifest: Manifest, numerics: Numerics
+) -> None:
+    engine = OnnxEngine(tiny_manifest, tiny_graph, EngineOptions(context_tokens=80, numerics=numerics))
+    engine.submit("x", state(prompt_of(7) * 10, max_tokens=500, temperature=0.0))
     outputs = run_all(engine)["x"]
     assert len(ids_of(outputs)) == 10 and outputs[-1].finish == "length"
+    full = state(prompt_of(7) * 10, max_tokens=500, output_ids=ids_of(outputs))
+    assert answer(engine, full) == full.output_ids
 
 
 @pytest.mark.parametrize(
@@ -179,48 +196,44 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(engine: OnnxEngine) -> 
 
 def test_stats_count_tokens_speed_and_cache(tiny_dir: Path, tiny_manifest: Manifest) -> None:
     ticks = iter(range(1000))
-    graph = OnnxGraph(tiny_dir / "model.onnx")
+    graph = DecoderGraph.load(tiny_dir / "model.onnx")
     engine = OnnxEngine(tiny_manifest, graph, EngineOptions(slots=1), lambda: float(next(ticks)))
     assert engine.stats().kv_bytes == 0
     answer(engine, state(70, max_tokens=8))
     stats = engine.stats()
     assert (stats.prompt_tokens, stats.output_tokens, stats.slots) == (70, 8, 1)
     assert stats.tokens_per_s == 1.0
-    assert stats.kv_bytes == 2 * 2 * 2 * 16 * 4 * 512  # key and value · layers · kv heads · width · float32 · capacity
+    assert (
+        stats.kv_bytes == 2 * 2 * 2 * 16 * 4 * 513
+    )  # key and value · layers · kv heads · width · float32 · capacity and spare
 
 
-@pytest.mark.parametrize("variant", [{"positions": True}, {"all_rows": True}])
-def test_every_export_variant_gives_the_same_answer(
-    tmp_path: Path, engine: OnnxEngine, variant: dict[str, bool]
-) -> None:
-    write_tiny_model(tmp_path, **variant)
-    assert answer(OnnxEngine.load(tmp_path), state(150)) == answer(engine, state(150))
-
-
-class RecordingGraph(OnnxGraph):
+class RecordingGraph(DecoderGraph):
     """Its rows write down every call: how many ids were fed, and the bits of the logits that came back."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.calls: list[tuple[int, bytes]] = []
-
     def new_row(self, capacity: int) -> CacheRow:
-        return RecordingRow(self, capacity)
+        row = RecordingRow(self.session, self.shape, capacity)
+        row.calls = self.calls
+        return row
+
+    @property
+    def calls(self) -> list[tuple[int, bytes]]:
+        calls: list[tuple[int, bytes]] = self.__dict__.setdefault("_recorded", [])
+        return calls
 
 
 class RecordingRow(CacheRow):
-    def __init__(self, graph: RecordingGraph, capacity: int) -> None:
-        super().__init__(graph, capacity)
-        self._calls = graph.calls
+    calls: list[tuple[int, bytes]]
 
-    def forward(self, ids: Sequence[int]) -> Logits:
-        logits = super().forward(ids)
-        self._calls.append((len(ids), logits.tobytes()))
+    def forward(self, ids: Sequence[int], rows: int = 1, *, many: bool = False) -> Logits:
+        logits = super().forward(ids, rows, many=many)
+        self.calls.append((len(ids), logits.tobytes()))
         return logits
 
 
 def test_a_resumed_answer_makes_the_same_calls_with_the_same_bits(tiny_dir: Path, tiny_manifest: Manifest) -> None:
-    graph = RecordingGraph(tiny_dir / "model.onnx")
+    graph = RecordingGraph.load(tiny_dir / "model.onnx")
+    assert isinstance(graph, RecordingGraph)
     whole = answer(OnnxEngine(tiny_manifest, graph), state(100, max_tokens=40))
     undisturbed = list(graph.calls)
     assert [fed for fed, _ in undisturbed[:3]] == [64, 36, 1]
@@ -235,20 +248,20 @@ class FaultyRow(CacheRow):
 
     poison = 77
 
-    def forward(self, ids: Sequence[int]) -> Logits:
+    def forward(self, ids: Sequence[int], rows: int = 1, *, many: bool = False) -> Logits:
         if self.poison in ids:
             raise RuntimeError("kernel fault")
-        return super().forward(ids)
+        return super().forward(ids, rows, many=many)
 
 
-class FaultyGraph(OnnxGraph):
+class FaultyGraph(DecoderGraph):
     def new_row(self, capacity: int) -> CacheRow:
-        return FaultyRow(self, capacity)
+        return FaultyRow(self.session, self.shape, capacity)
 
 
 @pytest.mark.parametrize("where", ["prompt", "replay"])
 def test_a_broken_sequence_ends_alone(tiny_dir: Path, tiny_manifest: Manifest, where: str) -> None:
-    engine = OnnxEngine(tiny_manifest, FaultyGraph(tiny_dir / "model.onnx"))
+    engine = OnnxEngine(tiny_manifest, FaultyGraph.load(tiny_dir / "model.onnx"))
     engine.submit("good", state((5, 6, 7), max_tokens=3))
     engine.submit("bad", state((5, 77), max_tokens=3) if where == "prompt" else state((5, 6), output_ids=(8, 77)))
     seen = run_all(engine)

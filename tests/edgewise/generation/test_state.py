@@ -32,6 +32,7 @@ FULL = GenerationState(
     model_version="v",
     numerics_id="n",
     local_only=True,
+    probabilities=True,
 )
 
 

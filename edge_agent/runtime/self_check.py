@@ -1,0 +1,98 @@
+"""Whether this machine keeps what exactness rests on, tried with the loaded graph itself, and remembered.
+
+1  rows of calls with two or more tokens have the same bits, however the tokens are split into calls
+2  calls of one token have the same bits every time
+3  neither the size of the buffers nor what a rewind left in them changes a bit
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from edgewise.graphs import CacheRow, DecoderGraph
+
+BEFORE, AFTER = 16, 6
+"""Tokens read before, and tokens whose logits are compared."""
+SPLITS: Final = ((1, 1, 1, 1, 1, 1), (2, 2, 2), (3, 3), (4, 2))
+"""A call of one token stands for one that is padded to two."""
+SINGLES: Final = 3
+logger = logging.getLogger(__name__)
+
+
+def holds(graph: DecoderGraph) -> bool:
+    """Run some 120 rows. False where bits differ; whoever asks then promises nothing."""
+    ids = [(17 + 7919 * place) % graph.shape.vocab for place in range(BEFORE + AFTER)]
+    narrow, wide = graph.new_row(BEFORE + AFTER), graph.new_row(3 * (BEFORE + AFTER))
+    expected = _read(narrow, ids, (BEFORE, AFTER))
+    splits = [(BEFORE, *split) for split in SPLITS]
+    if not all(_read(narrow, ids, split) == expected for split in splits):
+        return False
+    if _read(wide, ids, (5, BEFORE - 5, AFTER)) != expected:
+        return False
+    return len({*_singles(narrow, ids), *_singles(wide, ids)}) == 1
+
+
+def remembered(graph: DecoderGraph, kernels: str, graph_digest: str, folder: Path | None) -> bool:
+    """What `holds` says of this graph with these kernels, from a note in `folder` where there is one already."""
+    key = hashlib.sha256(f"{kernels} {graph_digest}".encode()).hexdigest()
+    note = folder / f"exact-{key[:32]}.json" if folder else None
+    found = _noted(note, key) if note else None
+    if found is None:
+        found = holds(graph)
+        _write(note, _Note(key, found))
+    return found
+
+
+class _Note(msgspec.Struct, frozen=True):
+    key: str
+    holds: bool
+
+
+def _read(row: CacheRow, ids: Sequence[int], split: Sequence[int]) -> bytes:
+    """The bits of the logits of the last AFTER tokens, read from the start in calls of these lengths."""
+    row.rewind(0)
+    seen = []
+    for length in split:
+        start = row.length
+        call = ids[start : start + length]
+        wanted = length if start >= BEFORE else 1
+        logits = row.forward(call, rows=wanted, many=True)
+        seen += [logits.tobytes()] if start >= BEFORE else []
+    return b"".join(seen)
+
+
+def _singles(row: CacheRow, ids: Sequence[int]) -> list[bytes]:
+    """The bits of the logits of calls of one token, twice: the second time after a rewind."""
+    runs = []
+    for _ in range(2):
+        row.rewind(BEFORE)
+        runs.append(b"".join(row.forward((token,)).tobytes() for token in ids[BEFORE : BEFORE + SINGLES]))
+    return runs
+
+
+def _noted(note: Path, key: str) -> bool | None:
+    """What a note says; None where there is none, or a damaged or another one."""
+    try:
+        found = msgspec.json.decode(note.read_bytes(), type=_Note)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return found.holds if found.key == key else None
+
+
+def _write(note: Path | None, content: _Note) -> None:
+    """A note that cannot be written costs a check at the next start, and nothing else."""
+    if note is None:
+        return
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        partial = note.with_suffix(".part")
+        partial.write_bytes(msgspec.json.encode(content))
+        partial.rename(note)
+    except OSError as error:
+        logger.warning("the result of the self-check is not kept: %s", error)
