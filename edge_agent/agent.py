@@ -18,10 +18,12 @@ from edge_agent.policy_store import PolicyStore
 from edge_agent.policy_trust import TrustedKeys
 from edge_agent.runtime import OnnxEngine
 from edge_agent.runtime.engine import EngineOptions
+from edge_agent.runtime.kv_disk import disk_options
 from edge_agent.sqlite_log import SqliteStreamLog
 from edge_agent.telemetry.buffer import TelemetryRing
 from edge_agent.telemetry.sampler import Sampler
 from edge_agent.telemetry.sources import DeviceSource, FactsFile, OverriddenSource, PsutilSource
+from edge_agent.telemetry.vitals import VitalsSource, VitalValue
 from edgewise import __version__
 from edgewise.api.host import Family
 from edgewise.api.service import AnswerService
@@ -105,7 +107,18 @@ def _open_policies(config: AgentConfig, telemetry: TelemetryRing) -> PolicyStore
 
 
 def _load_model(config: AgentConfig) -> tuple[OnnxEngine, ChatTokenizer]:
-    options = EngineOptions(threads=config.engine_threads, slots=config.slots, max_queue=config.max_queue)
+    options = EngineOptions(
+        threads=config.engine_threads,
+        slots=config.slots,
+        max_queue=config.max_queue,
+        numerics=config.numerics,
+        speculation=config.speculation == "auto",
+        machine_dir=config.data_dir / "machine",
+        prefix_bytes=config.prefix_cache_mb << 20,
+        context=config.context,
+        memory_reserve_bytes=None if config.memory_reserve_mb is None else config.memory_reserve_mb << 20,
+        saved=disk_options(config.data_dir, config.prefix_disk_mb, config.prefix_disk_s),
+    )
     return OnnxEngine.load(config.model_dir, options), ChatTokenizer.load(config.model_dir)
 
 
@@ -129,10 +142,22 @@ async def _start_tier(
 def _start_sampler(config: AgentConfig, telemetry: TelemetryRing, stack: AsyncExitStack) -> Sampler:
     """A sampler that has its first sample, so that the first request is decided by facts."""
     interval_s = config.sample_interval_s
-    sampler = Sampler(_source(config), telemetry.append, interval_s=interval_s, now=time.time, clock=time.monotonic)
+    sampler = Sampler(
+        _source(config),
+        telemetry.append,
+        interval_s=interval_s,
+        now=time.time,
+        clock=time.monotonic,
+        vitals=_vitals(),
+    )
     sampler.sample()
     _keep(stack, sampler.run, "telemetry-sampler")
     return sampler
+
+
+def _vitals() -> Callable[[], dict[str, VitalValue]]:
+    source = VitalsSource()
+    return lambda: source.read().values()
 
 
 def _start_answers(

@@ -1,12 +1,15 @@
-"""Asks the device's source now and then: the latest facts are for deciding and heartbeats, each sample is a record."""
+"""Asks the device's source now and then: the latest facts are for deciding and heartbeats, each sample is a record.
+
+Vitals (memory in bytes, stalls, throttling, load, energy) stand in the record beside the facts; no policy reads them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from edge_agent.telemetry.sources import DeviceFacts, DeviceSource
-from edgewise.wire.frames import TelemetryRecord
+from edgewise.wire.frames import Scalar, TelemetryRecord
 from policies import drop_stale
 
 SAMPLE_KIND = "device"
@@ -15,7 +18,8 @@ SAMPLE_KIND = "device"
 class Sampler:
     """Samples every `interval_s`; `now` is Unix seconds, `clock` monotonic seconds.
 
-    `record` gets every sample (the ring's append). `facts()` leaves out what the table calls stale.
+    `record` gets every sample (the ring's append), with the `vitals` of that moment. `facts()` leaves out what the
+    table calls stale.
     """
 
     def __init__(
@@ -27,8 +31,10 @@ class Sampler:
         now: Callable[[], float],
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        vitals: Callable[[], Mapping[str, Scalar]] = dict,
     ) -> None:
         self._source = source
+        self._vitals = vitals
         self._record = record
         self._interval_s = interval_s
         self._now = now
@@ -41,8 +47,8 @@ class Sampler:
         """Read the sensors once and keep the record."""
         self._latest = self._source.read()
         self._taken_at = self._clock()
-        if self._latest:
-            self._record(TelemetryRecord(self._now(), SAMPLE_KIND, dict(self._latest)))
+        if values := {**self._latest, **self._vitals()}:
+            self._record(TelemetryRecord(self._now(), SAMPLE_KIND, values))
         return self._latest
 
     def facts(self) -> DeviceFacts:

@@ -42,6 +42,13 @@ class DeviceSource(Protocol):
     def read(self) -> DeviceFacts: ...
 
 
+class PsutilSensors:
+    """Memory, battery and temperature alone: what may be read every second without disturbing any other reading."""
+
+    def read(self) -> DeviceFacts:
+        return sensor_facts()
+
+
 class PsutilSource:
     """The sensors that psutil finds on this machine. Processor load is a mean since the last reading, so it is absent
     from one that comes within `LOAD_INTERVAL_S` of it. `clock` is monotonic seconds."""
@@ -52,14 +59,19 @@ class PsutilSource:
         psutil.cpu_percent(interval=None)
 
     def read(self) -> DeviceFacts:
-        facts: DeviceFacts = {"device.memory_pct": float(psutil.virtual_memory().percent)}
-        return facts | self._load() | _battery() | _temperature() | _link()
+        return sensor_facts() | self._load() | _link()
 
     def _load(self) -> DeviceFacts:
         if self._clock() - self._load_read_at < LOAD_INTERVAL_S:
             return {}
         self._load_read_at = self._clock()
         return {"device.cpu_pct": float(psutil.cpu_percent(interval=None))}
+
+
+def sensor_facts() -> DeviceFacts:
+    """Memory in use, and what battery and temperature sensors there are."""
+    facts: DeviceFacts = {"device.memory_pct": float(psutil.virtual_memory().percent)}
+    return facts | _battery() | _temperature()
 
 
 def _ask(function: str) -> Any:

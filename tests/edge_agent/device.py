@@ -13,6 +13,7 @@ from edge_agent.host import DeviceHost, Link
 from edge_agent.local_api import LocalApi
 from edge_agent.policy_store import PolicyStore
 from edge_agent.runtime import OnnxEngine
+from edge_agent.runtime.engine import EngineOptions
 from edge_agent.sqlite_log import SqliteStreamLog
 from edge_agent.telemetry.buffer import TelemetryRing
 from edge_agent.telemetry.sources import FixedSource
@@ -103,11 +104,13 @@ class Device:
 
 
 @asynccontextmanager
-async def running_device(model_dir: Path, data_dir: Path, *, local_key: str = "") -> AsyncIterator[Device]:
+async def running_device(
+    model_dir: Path, data_dir: Path, *, local_key: str = "", options: EngineOptions | None = None
+) -> AsyncIterator[Device]:
     data_dir.mkdir(parents=True, exist_ok=True)
     tokenizer = ChatTokenizer.load(model_dir)
     driver = EngineDriver(
-        OnnxEngine.load(model_dir), tokenizer, kind="edge", name="edge:phone-1", models=("tiny-edge",)
+        OnnxEngine.load(model_dir, options), tokenizer, kind="edge", name="edge:phone-1", models=("tiny-edge",)
     )
     await driver.start()
     device = Device(data_dir, driver, tokenizer, local_key)

@@ -14,6 +14,7 @@ import pytest
 from edge_agent.agent import EdgeAgent
 from edge_agent.cloud import CloudTier
 from edge_agent.config import AgentConfig
+from edge_agent.runtime.context import ContextMode
 from edgewise.api.server import bind, serving
 from edgewise.generation.state import GenerationState, Message
 from edgewise.wire.errors import ConfigError, DataDirError, ModelMissingError, PortInUseError
@@ -83,6 +84,16 @@ async def test_facts_of_a_file_reach_the_policy_of_the_running_agent(config: Age
     async with EdgeAgent.running(told) as agent:
         batch = agent.telemetry.pending(0, 10)
         assert batch is not None and batch.records[0].values["device.battery_pct"] == 7.0
+        assert batch.records[0].values["memory.available_bytes"]
+
+
+async def test_memory_and_context_are_as_configured(config: AgentConfig) -> None:
+    small = AgentConfig(**{**vars(config), "memory_reserve_mb": 1 << 30, "context": ContextMode.WINDOWED})
+    async with served(small) as (agent, client):
+        assert "windowed-128" in agent.tier.capabilities.numerics_id
+        refused = await ask(client)
+        assert refused.status_code == 503 and refused.json()["error"]["code"] == "no_tier_available"
+        assert "of memory for its context" in refused.json()["error"]["message"]
 
 
 async def test_a_throttled_device_is_never_faster_than_allowed(config: AgentConfig) -> None:

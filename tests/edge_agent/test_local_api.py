@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from edge_agent.host import Link
+from edge_agent.runtime.engine import EngineOptions
 from edgewise.dialects.sse import SseParser
 from policies.library import seed_text
 from tests.edge_agent.device import Device, running_device
@@ -153,6 +154,16 @@ async def test_bad_input_gets_a_named_error(
 async def test_a_conversation_that_is_too_long_is_refused_by_name(device: Device) -> None:
     response = await device.ask("x" * 600)
     assert (response.status_code, response.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
+async def test_what_this_devices_memory_has_no_room_for_is_answered_by_the_cloud_at_once(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    no_room = EngineOptions(memory_reserve_bytes=1 << 60)
+    async with running_device(tiny_dir, tmp_path / "d", options=no_room) as device:
+        answer = (await device.ask("hi")).json()
+        assert answer["edgewise"]["tier"] == "cloud:watched"
+        assert device.edge.load().running == 0 and len(device.cloud.seen) == 1
 
 
 @pytest.mark.parametrize(

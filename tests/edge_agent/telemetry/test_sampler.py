@@ -8,7 +8,7 @@ import pytest
 
 from edge_agent.telemetry.sampler import Sampler
 from edge_agent.telemetry.sources import FixedSource
-from edgewise.wire.frames import TelemetryRecord
+from edgewise.wire.frames import Scalar, TelemetryRecord
 
 
 class Clock:
@@ -62,3 +62,18 @@ async def test_it_runs_at_its_interval_until_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [record.at_s - 5e8 for record in kept[:3]] == [110, 120, 130]
+
+
+def test_vitals_stand_in_the_record_and_are_no_facts() -> None:
+    kept: list[TelemetryRecord] = []
+    vitals: dict[str, Scalar] = {"energy.source": "model", "memory.some_pct": 0.5}
+    sampler = Sampler(
+        FixedSource(battery_pct=50.0),
+        kept.append,
+        interval_s=10.0,
+        now=lambda: 0.0,
+        clock=Clock(),
+        vitals=lambda: vitals,
+    )
+    assert sampler.sample() == sampler.facts() == {"device.battery_pct": 50.0}
+    assert kept == [TelemetryRecord(0.0, "device", {"device.battery_pct": 50.0, **vitals})]

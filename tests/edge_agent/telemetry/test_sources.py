@@ -15,6 +15,7 @@ from edge_agent.telemetry.sources import (
     FactsFile,
     FixedSource,
     OverriddenSource,
+    PsutilSensors,
     PsutilSource,
     link_kind,
     parse_facts,
@@ -30,6 +31,10 @@ def test_what_this_machine_tells_fits_the_table_of_facts() -> None:
     for name, value in facts.items():
         assert type(value) is _PYTHON_TYPES[FACTS[name].type], name
         assert not FACTS[name].enum or value in FACTS[name].enum
+
+
+def test_the_sensors_alone_tell_neither_load_nor_link() -> None:
+    assert set(PsutilSensors().read()) <= set(SENSOR_FACTS) - {"device.cpu_pct", "device.link"}
 
 
 def test_a_load_over_no_time_at_all_is_not_made_up() -> None:
