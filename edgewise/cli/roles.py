@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Coroutine, Sequence
+from itertools import dropwhile
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 
+from edgewise.cli import agent_bench
 from edgewise.local.leash import watch_parent
 from edgewise.wire.errors import ConfigError
 
@@ -17,6 +19,8 @@ ROLES = {"control": "control", "jobs": "control", "worker": "worker", "forge": "
 """Command → the extra of the installation that it needs."""
 _OURS = ("edgewise", "policies", "control_plane", "cloud_worker", "edge_agent", "migrations")
 _SERVERS = ("log-server", "broker-server")
+_BENCH = "bench"
+_PANEL = "One process alone"
 
 Name = Annotated[str | None, typer.Option(help="The node's name.")]
 ModelDir = Annotated[Path | None, typer.Option("--model", help="The model directory.")]
@@ -27,9 +31,9 @@ Throttle = Annotated[float | None, typer.Option("--throttle", help="The most tok
 
 
 def is_role(arguments: Sequence[str]) -> bool:
-    """Whether this command line starts a process that a supervisor may watch."""
-    command = next((word for word in arguments if not word.startswith("-")), "")
-    return command in {*ROLES, *_SERVERS}
+    """Whether this command line starts a process that a supervisor may watch (`agent bench` does not)."""
+    command, *rest = [*dropwhile(lambda word: word.startswith("-"), arguments), ""]
+    return command in {*ROLES, *_SERVERS} and (command, rest[0] if rest else "") != ("agent", _BENCH)
 
 
 # Parameters are named as the settings are, so that `locals()` is what the config takes; docs/settings.md has the rest.
@@ -90,6 +94,7 @@ def forge(
 
 
 def agent(
+    context: typer.Context,
     url: Annotated[str | None, typer.Option(help="The control plane; none is fine.")] = None,
     key_file: KeyFile = None,
     app_key_file: Annotated[Path | None, typer.Option(help="An app key for the cloud, if not in --key-file.")] = None,
@@ -104,10 +109,16 @@ def agent(
     ] = None,
     threads: Threads = None,
     slots: Slots = None,
+    numerics: Annotated[str | None, typer.Option(help="one-row, many-row or mixed. Default: one-row.")] = None,
     throttle_tokens_per_s: Throttle = None,
 ) -> None:
-    """Run an edge agent."""
-    given = locals() | {"labels": ",".join(labels) if labels else None}
+    """Run an edge agent; `agent bench` measures this device."""
+    given = {name: value for name, value in locals().items() if name != "context"}
+    given["labels"] = ",".join(labels) if labels else None
+    if context.invoked_subcommand:
+        if set(given.values()) != {None}:
+            raise typer.BadParameter(f"options of the agent do not go before {context.invoked_subcommand}")
+        return
     main, config = _modules("agent", "edge_agent")
     _serve(main.run_agent(config.AgentConfig.load(**given)))
 
@@ -185,7 +196,10 @@ def _modules(role: str, package: str) -> tuple[ModuleType, ModuleType]:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (control, jobs, worker, forge, agent):
-        app.command(rich_help_panel="One process alone")(command)
+    for command in (control, jobs, worker, forge):
+        app.command(rich_help_panel=_PANEL)(command)
+    device = typer.Typer(callback=agent, invoke_without_command=True)
+    device.command(_BENCH)(agent_bench.bench)
+    app.add_typer(device, name="agent", rich_help_panel=_PANEL)
     for name, server in zip(_SERVERS, (log_server, broker_server), strict=True):
         app.command(name, hidden=True)(server)
