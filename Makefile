@@ -8,7 +8,7 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python
 VENV ?= .venv
 PORT ?= 8080
 DATA_DIR ?= .edgewise
-WORKERS ?= 2
+WORKERS ?= 3
 ROUNDS ?= 10
 
 BIN := $(VENV)/bin
@@ -40,7 +40,7 @@ extras: $(VENV)/.installed-test ## install the extras edge and control alone, im
 	$(BIN)/python -m tests.house.extras_alone
 
 unit: $(VENV)/.installed-test ## pytest, system tests included (ARGS="-k name" picks)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not soak" $(ARGS)
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not soak" $(ARGS)
 
 soak: $(VENV)/.installed-test ## chaos, fail-over, contracts and every long form, ROUNDS times over
 	for round in $$(seq $(ROUNDS)); do \
@@ -49,10 +49,11 @@ soak: $(VENV)/.installed-test ## chaos, fail-over, contracts and every long form
 	done
 	$(BIN)/python -m tests.policies.differential --pairs 10000000 --seed $$RANDOM
 
-bench: $(VENV)/.installed-test ## every benchmark, one after the other (LiteLLM is installed into .bench/)
+bench: $(VENV)/.installed-test ## every benchmark, one after the other (the peers are installed into .bench/)
 	$(BIN)/python -m benchmarks.first_token
 	$(BIN)/python -m benchmarks.stream_log
 	$(BIN)/python -m benchmarks.gateway --quick
+	$(BIN)/python -m benchmarks.edge --quick
 
 reference-models: $(VENV)/.installed-test ## train the three reference models again (at most 90 minutes on two free CPU cores)
 	$(BIN)/python -m cloud_worker.forge reference-models --recipe cpu --out reference_models

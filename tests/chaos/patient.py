@@ -11,7 +11,7 @@ import httpx
 
 from edgewise.dialects.sse import SseParser
 from edgewise.ids import new_id
-from tests.system.reading import ENDLESS, Asked, Reading
+from tests.system.reading import ENDLESS, PLAIN, Asked, Reading
 
 PATIENCE_S = 60.0
 SILENCE_S = 20.0
@@ -53,7 +53,7 @@ class Patient:
         else:
             headers["idempotency-key"] = key
             request = {"method": "POST", "url": f"{gateway.base_url}/v1/chat/completions", "json": body}
-        with httpx.stream(**request, headers=headers, timeout=SILENCE_S) as response:  # type: ignore[arg-type]
+        with httpx.stream(**request, headers=headers, **(PLAIN | {"timeout": SILENCE_S})) as response:  # type: ignore[arg-type]
             response.raise_for_status()
             reading.sid = reading.sid or response.headers["x-edgewise-stream-id"]
             self._read(response, reading, on_chunk)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
-from benchmarks.stack import Gateway, Stack, running_stack, second_gateway
-from tests.chaos.harm import Victim, celery_child, celery_children, child, freezer, kill, once, server_of
+from benchmarks.stack import Gateway, Stack
+from tests.chaos.harm import Victim, celery_child, child, freezer, kill, once, server_of
 from tests.chaos.log_check import judge
 from tests.chaos.patient import Patient
-from tests.system.reading import Reading
+from tests.system.reading import PLAIN, Reading
 from tests.system.test_gateways import eventually
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
@@ -29,40 +27,9 @@ VICTIMS: dict[str, tuple[Victim, str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    """Throttled, so that there is a mid-answer; its supervisor mends what these tests break."""
-    with running_stack("--throttle-edge", "40", "--throttle-cloud", "40") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def second(stack: Stack) -> Iterator[Gateway]:
-    """A second gateway: somebody must go on while the first one stands still."""
-    with second_gateway(stack) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def undisturbed(stack: Stack, second: Gateway) -> dict[str, str]:
-    """What is said when nothing happens, by mode; greedy, so that every tier of a mode says the same."""
-    return {mode: Patient([stack]).ask(edgewise={"mode": mode}).text for mode in ("edge", "cloud")}
-
-
-def settled(stack: Stack, second: Gateway) -> bool:
-    """Whether both gateways know both nodes again, and the jobs' processes are there."""
-    try:
-        found = [httpx.get(f"{each.base_url}/readyz", timeout=2).json()["nodes"] for each in (stack, second)]
-    except httpx.TransportError:
-        return False
-    return found == [{"edge": 1, "cloud": 1}] * 2 and bool(celery_children(stack))
-
-
-@pytest.fixture(autouse=True)
-def healed(stack: Stack, second: Gateway, undisturbed: dict[str, str]) -> Iterator[None]:
-    """What one test broke is mended before the next one begins."""
-    eventually(lambda: settled(stack, second), within_s=40)
-    yield
+BESIDE = ("jobs main", "jobs child")
+"""No answer speaks to them. Every run kills them in mid-answer; the other harms to them are for the soak."""
+ALL_BUT_BESIDE = [pytest.param(who, marks=pytest.mark.soak if who in BESIDE else ()) for who in VICTIMS]
 
 
 def check(stack: Stack, reading: Reading, expected: str) -> None:
@@ -78,7 +45,7 @@ def test_killed_in_mid_answer(who: str, stack: Stack, second: Gateway, undisturb
     check(stack, reading, undisturbed[mode])
 
 
-@pytest.mark.parametrize("who", VICTIMS)
+@pytest.mark.parametrize("who", ALL_BUT_BESIDE)
 def test_standing_still_in_mid_answer(who: str, stack: Stack, second: Gateway, undisturbed: dict[str, str]) -> None:
     """The process wakes up after others have given it up; what it then does must be of no consequence."""
     victim, mode = VICTIMS[who]
@@ -88,7 +55,7 @@ def test_standing_still_in_mid_answer(who: str, stack: Stack, second: Gateway, u
     check(stack, reading, undisturbed[mode])
 
 
-@pytest.mark.parametrize("who", VICTIMS)
+@pytest.mark.parametrize("who", ALL_BUT_BESIDE)
 def test_killed_just_before_an_answer(who: str, stack: Stack, second: Gateway, undisturbed: dict[str, str]) -> None:
     victim, mode = VICTIMS[who]
     kill(victim(stack))
@@ -101,7 +68,7 @@ def test_at_the_end_no_job_is_lost_or_done_twice(stack: Stack, second: Gateway) 
     headers = {"authorization": f"Bearer {stack.keys['operator']}"}
 
     def jobs() -> list[dict[str, str]]:
-        answer = httpx.get(f"{stack.base_url}/admin/v1/jobs", params={"limit": 200}, headers=headers)
+        answer = httpx.get(f"{stack.base_url}/admin/v1/jobs", params={"limit": 200}, headers=headers, **PLAIN)
         answer.raise_for_status()
         found: list[dict[str, str]] = answer.json()["items"]
         return found

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks.stack import Gateway, Stack, running_stack, second_gateway
+from benchmarks.stack import Gateway, Stack
 from tests.chaos.harm import Freezer, child, freezer, kill, once, server_of
 from tests.chaos.log_check import judge
 from tests.chaos.patient import Patient
-from tests.chaos.test_one_thing_dies import settled
 from tests.system.reading import Reading
-from tests.system.test_gateways import eventually
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
@@ -54,27 +52,6 @@ LEAST = "gateway and worker"
 """The one that every run of the tests does; the others are for the soak."""
 
 
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with running_stack("--throttle-edge", "40", "--throttle-cloud", "40") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def second(stack: Stack) -> Iterator[Gateway]:
-    """It drains at once, so that answers are cut off by it; the last of these tests ends it."""
-    with pytest.MonkeyPatch.context() as environ:
-        environ.setenv("EDGEWISE_DRAIN_S", "0.1")
-        with second_gateway(stack) as running:
-            yield running
-
-
-@pytest.fixture(scope="module")
-def undisturbed(stack: Stack, second: Gateway) -> dict[str, str]:
-    """What is said when nothing happens, by mode."""
-    return {mode: reading.text for mode, reading in ask_all([stack], lambda _: None).items()}
-
-
 def ask_all(gateways: list[Stack | Gateway], on_chunk: Callable[[Reading], None]) -> dict[str, Reading]:
     """One answer of each mode, at once."""
     with ThreadPoolExecutor() as pool:
@@ -87,7 +64,6 @@ def ask_all(gateways: list[Stack | Gateway], on_chunk: Callable[[Reading], None]
     "what", [LEAST, *(pytest.param(each, marks=pytest.mark.soak) for each in HARMS if each != LEAST)]
 )
 def test_two_at_once_in_mid_answer(what: str, stack: Stack, second: Gateway, undisturbed: dict[str, str]) -> None:
-    eventually(lambda: settled(stack, second), within_s=40)
     with freezer() as freezing:
         harm = once(lambda: HARMS[what](stack, second, freezing), at_chunk=MID_ANSWER)
         readings = ask_all([second, stack], harm)

@@ -136,6 +136,35 @@ async def test_a_server_that_ends_our_sessions_is_said_and_found_again(postgres:
     await postgres.ping()
 
 
+async def test_a_database_of_these_tests_comes_back_as_new(postgres_server: PostgresServer) -> None:
+    async def first_row(url: str) -> int:
+        database = Database(url)
+        async with database.session() as session:
+            assert (await session.scalars(select(AuditRow))).all() == []
+            session.add(row := entry(target="x"))
+            await session.flush()
+            return int(row.id)
+
+    async with postgres_server.fresh() as used:
+        number = await first_row(used)  # it leaves its connection open, too
+    async with postgres_server.fresh() as url:
+        assert url == used
+        assert await first_row(url) == number
+
+
+@pytest.mark.parametrize(
+    "change", ["ALTER TABLE telemetry RENAME TO hidden", "UPDATE alembic_version SET version_num = '0001'"]
+)
+async def test_a_database_of_another_shape_does_not_come_back(postgres_server: PostgresServer, change: str) -> None:
+    async with postgres_server.fresh() as changed:
+        database = Database(changed)
+        async with database.session() as session:
+            await session.execute(text(change))
+        await database.close()
+    async with postgres_server.fresh() as url:
+        assert url != changed
+
+
 # Both databases ------------------------------------------------------------------------------------------------------
 
 

@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 import control_plane.accounts.endpoints
 import control_plane.audit.endpoints
@@ -89,6 +91,28 @@ async def running_admin(
             )
 
 
+class AdminApp(FastAPI):
+    """Makes the routes of a feature when it is first asked for: to make them all takes longer than most tests do."""
+
+    def __init__(self, features: dict[str, Callable[[], APIRouter]]) -> None:
+        super().__init__()
+        self._features = features
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._add(scope["path"].split("/")[3:4])  # /admin/v1/<feature>
+        await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """Of all features."""
+        self._add(list(self._features))
+        return super().openapi()
+
+    def _add(self, features: list[str]) -> None:
+        for feature in features:
+            if feature in self._features:
+                self.include_router(self._features.pop(feature)())
+
+
 def _client(app: FastAPI, key: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://admin", headers={"authorization": f"Bearer {key}"}
@@ -105,15 +129,20 @@ def _app(
     catalog: ModelCatalog,
     active: ActiveModels,
 ) -> FastAPI:
-    app = FastAPI()
     keyring = accounts.keyring
-    app.include_router(control_plane.accounts.endpoints.router(accounts))
-    app.include_router(control_plane.audit.endpoints.router(audit, keyring))
-    app.include_router(control_plane.policy_admin.endpoints.router(policies, keyring, recorded=decisions.recorded))
-    app.include_router(control_plane.policy_rollouts.endpoints.router(rollouts, keyring))
-    app.include_router(control_plane.decisions.endpoints.router(decisions, keyring))
-    app.include_router(control_plane.telemetry.endpoints.router(telemetry, keyring))
-    app.include_router(control_plane.model_versions.endpoints.router(catalog, keyring, active))
+    app = AdminApp(
+        {
+            "keys": lambda: control_plane.accounts.endpoints.router(accounts),
+            "audit": lambda: control_plane.audit.endpoints.router(audit, keyring),
+            "policies": lambda: control_plane.policy_admin.endpoints.router(
+                policies, keyring, recorded=decisions.recorded
+            ),
+            "policy-rollouts": lambda: control_plane.policy_rollouts.endpoints.router(rollouts, keyring),
+            "decisions": lambda: control_plane.decisions.endpoints.router(decisions, keyring),
+            "nodes": lambda: control_plane.telemetry.endpoints.router(telemetry, keyring),
+            "models": lambda: control_plane.model_versions.endpoints.router(catalog, keyring, active),
+        }
+    )
 
     @app.exception_handler(EdgewiseError)
     async def typed(_request: Request, error: EdgewiseError) -> JSONResponse:

@@ -104,7 +104,7 @@ class ForgeStack:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz", trust_env=False).status_code < 500
+            return httpx.get(f"{self.url}/readyz", trust_env=False, verify=False).status_code < 500
         except httpx.TransportError:
             return False
 

@@ -25,7 +25,7 @@ from benchmarks.stack import free_port
 from edgewise.dialects.sse import SseParser
 from edgewise.local.models import find_model
 from edgewise.local.valkey import ValkeyProcess
-from tests.system.reading import ENDLESS
+from tests.system.reading import ENDLESS, PLAIN
 
 pytestmark = pytest.mark.system
 TOKENS, TOKENS_PER_S, LOAD = 100, 20, 4
@@ -76,7 +76,7 @@ class Gateway:
     def wait_for_node(self) -> None:
         headers = {"authorization": f"Bearer {self.keys['operator']}"}
         path = f"{self.url}/admin/v1/nodes/{self.name}"
-        until(lambda: httpx.get(path, headers=headers).status_code == 200, f"no node {self.name}")
+        until(lambda: httpx.get(path, headers=headers, **PLAIN).status_code == 200, f"no node {self.name}")
 
     def stop_control(self) -> int:
         """SIGTERM, as a rolling update does; the exit code."""
@@ -98,7 +98,7 @@ class Gateway:
     def _is_ready(self) -> bool:
         assert self.processes["control"].poll() is None, (self.folder / f"{self.name}-control.log").read_text()[-3000:]
         try:
-            return httpx.get(f"{self.url}/readyz").status_code == 200
+            return httpx.get(f"{self.url}/readyz", **PLAIN).status_code == 200
         except httpx.TransportError:
             return False
 

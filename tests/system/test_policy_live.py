@@ -12,7 +12,7 @@ import pytest
 from benchmarks.stack import Stack
 from tests.system.reading import ask
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("policy_comes_back")]
 
 
 def edgewise(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:

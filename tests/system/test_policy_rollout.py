@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from benchmarks.stack import POLL_S, Stack
-from tests.system.reading import ask
+from tests.system.reading import PLAIN, ask
 from tests.system.test_policy_live import active_digest, edgewise
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("policy_comes_back")]
 PATIENCE_S = 60.0
 PLAN = """\
 apiVersion: edgewise/v1
@@ -56,7 +56,7 @@ def rule_of(stack: Stack) -> str:
 def wait_for_device(stack: Stack, digest: str) -> None:
     """Until the device decides by the policy with this digest."""
     deadline = time.monotonic() + PATIENCE_S
-    while not digest.startswith(httpx.get(f"{stack.edge_url}/healthz").json()["policy"]):
+    while not digest.startswith(httpx.get(f"{stack.edge_url}/healthz", **PLAIN).json()["policy"]):
         assert time.monotonic() < deadline, stack.log_tails()
         time.sleep(POLL_S)
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.stack import Stack, free_port, running_stack
+from benchmarks.stack import Stack, free_port
 from edgewise.local.models import find_model
 from tests.simulators.wiretap import Wiretap
 
@@ -34,11 +34,8 @@ class Device:
 
 
 @pytest.fixture(scope="module")
-def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
-    with (
-        running_stack() as stack,
-        contextlib.closing(Wiretap(int(stack.base_url.rsplit(":", 1)[1]))) as wire,
-    ):
+def device(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    with contextlib.closing(Wiretap(int(stack.base_url.rsplit(":", 1)[1]))) as wire:
         port, home = free_port(), tmp_path_factory.mktemp("device")
         command = [sys.executable, "-m", "edgewise.cli.main", "agent", "--url", f"http://127.0.0.1:{wire.port}"]
         command += ["--name", "phone", "--local-port", str(port), "--data-dir", str(home)]

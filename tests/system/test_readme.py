@@ -4,12 +4,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from benchmarks.stack import Stack, running_stack
+from benchmarks.stack import Stack
 
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
@@ -17,11 +16,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Stack]]:
+def home(stack: Stack) -> Path:
     """A folder whose .edgewise is that of a running stack, as after `make up`."""
-    folder = tmp_path_factory.mktemp("checkout")
-    with running_stack(data_dir=folder / ".edgewise") as stack:
-        yield folder, stack
+    return stack.data_dir.parent
 
 
 def run(command: str, folder: Path) -> str:
@@ -38,34 +35,35 @@ def console(*wanted: str) -> list[str]:
 
 
 @pytest.mark.parametrize("command", console("edgewise ask", "edgewise status"))
-def test_ask_and_status(home: tuple[Path, Stack], command: str) -> None:
-    assert run(command, home[0])
+def test_ask_and_status(home: Path, command: str) -> None:
+    assert run(command, home)
 
 
-def test_the_python_example(home: tuple[Path, Stack]) -> None:
+def test_the_python_example(home: Path) -> None:
     (code,) = re.findall(r"```python\n(.+?)```", README, re.S)
-    (home[0] / "example.py").write_text(code, encoding="utf-8")
-    assert run(f"{sys.executable} example.py", home[0]).strip()
+    (home / "example.py").write_text(code, encoding="utf-8")
+    assert run(f"{sys.executable} example.py", home).strip()
 
 
 RESUME = (ROOT / "docs/howto/resume-an-answer.md").read_text(encoding="utf-8")
 
 
-def test_the_ways_to_resume_an_answer(home: tuple[Path, Stack]) -> None:
+def test_the_ways_to_resume_an_answer(home: Path) -> None:
     (walk,) = re.findall(r"```sh\n(.+?)```", RESUME, re.S)
-    assert run(walk, home[0]).count("data: [DONE]") == 4
+    assert run(walk, home).count("data: [DONE]") == 4
     by_key, by_socket = re.findall(r"```python\n(.+?)```", RESUME, re.S)
-    (home[0] / "by_key.py").write_text(by_key, encoding="utf-8")
-    assert run(f"{sys.executable} by_key.py", home[0]).startswith("True ")
-    (home[0] / "by_socket.py").write_text(by_socket, encoding="utf-8")
-    assert run(f"{sys.executable} by_socket.py", home[0]).strip()
+    (home / "by_key.py").write_text(by_key, encoding="utf-8")
+    assert run(f"{sys.executable} by_key.py", home).startswith("True ")
+    (home / "by_socket.py").write_text(by_socket, encoding="utf-8")
+    assert run(f"{sys.executable} by_socket.py", home).strip()
 
 
-def test_the_policy_walk(home: tuple[Path, Stack]) -> None:
+@pytest.mark.usefixtures("policy_comes_back")
+def test_the_policy_walk(home: Path) -> None:
     commands = [line.partition("#")[0].strip() for line in console("edgewise policy")]
     assert len(commands) == 6
     for command in commands[:5]:
-        run(command, home[0])
+        run(command, home)
 
 
 def test_every_link_leads_somewhere() -> None:
