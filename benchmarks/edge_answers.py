@@ -26,7 +26,8 @@ KV_TOKENS: Final = 512
 class Copying:
     """Tokens/s of the same answers, plain and drafted; `accepted` of `drafted` ids held."""
 
-    numerics: str
+    plain_mode: str
+    drafted_mode: str
     plain: list[float] = field(default_factory=list)
     drafted_speed: list[float] = field(default_factory=list)
     same_text: bool = True
@@ -80,12 +81,12 @@ def copying(
     what it wrote is part of the prompt of both runs: their answers copy from it.
     """
     plain_mode, drafted_mode = numerics
-    found = Copying(numerics=" against ".join(dict.fromkeys((drafted_mode, plain_mode))))
+    found = Copying(plain_mode=plain_mode, drafted_mode=drafted_mode)
     plain = ours(directory, threads, "--numerics", plain_mode, machine_dir=machine_dir)
     drafted = ours(directory, threads, "--numerics", drafted_mode, "--speculation", machine_dir=machine_dir)
     with opened(plain, drafted) as (without, with_drafts):
         for turn in range(rounds + 1):
-            say(f"copying, {found.numerics}, round {turn} of {rounds}")
+            say(f"copying, {drafted_mode} against {plain_mode}, round {turn} of {rounds}")
             passage = prompt(PASSAGE_TOKENS, turn)
             looped = without.ask("answer", ids=passage, tokens=LOOP_TOKENS)["ids"]
             asked = {"ids": [*passage, *looped], "tokens": ANSWER_TOKENS}

@@ -25,15 +25,16 @@ _IDS: Final = range(3, 250)
 
 @dataclass(kw_only=True)
 class Samples:
-    """What one subject showed, a value a round; memory at the end. `reason` where it could not go on."""
+    """What one subject showed, a value a round; memory at the end. `reason` where it could not go on: what is not a
+    number then was never measured, and no floor is compared with it."""
 
     decode: list[float] = field(default_factory=list)
     decode_cpu_ms: list[float] = field(default_factory=list)
     prefill: list[float] = field(default_factory=list)
     first_ms: list[float] = field(default_factory=list)
-    rss_mb: float = 0.0
-    anonymous_mb: float = 0.0
-    load_s: float = 0.0
+    rss_mb: float = math.nan
+    anonymous_mb: float = math.nan
+    load_s: float = math.nan
     reason: str = ""
 
 
@@ -52,7 +53,7 @@ def in_turn(subjects: Sequence[Subject], rounds: int, say: Say) -> dict[Subject,
             say(f"round {turn} of {rounds}")
             for subject, process in list(running.items()):
                 try:
-                    _take_turn(process, found[subject], turn)
+                    _take_turn(process, found[subject], turn, counted=turn > 0)
                 except PeerError as error:
                     found[subject].reason = str(error)
                     del running[subject]
@@ -74,12 +75,13 @@ def _started(found: dict[Subject, Samples], stack: ExitStack, say: Say) -> Itera
         yield subject, process
 
 
-def _take_turn(process: EngineProcess, samples: Samples, turn: int) -> None:
-    """A short prompt's first token, then a prompt of 256 and 64 tokens after it."""
-    short = process.ask("read", ids=prompt(SHORT_TOKENS, turn))
-    whole = process.ask("read", ids=prompt(PROMPT_TOKENS, turn))
+def _take_turn(process: EngineProcess, samples: Samples, seed: int, *, counted: bool) -> None:
+    """A short prompt's first token, then a prompt of 256 and 64 tokens after it. A process asked twice with one `seed`
+    would find the first turn's rows again."""
+    short = process.ask("read", ids=prompt(SHORT_TOKENS, seed))
+    whole = process.ask("read", ids=prompt(PROMPT_TOKENS, seed))
     written = process.ask("write", count=WRITTEN_TOKENS)
-    if turn:
+    if counted:
         samples.first_ms.append(1e3 * short["wall_s"])
         samples.prefill.append(PROMPT_TOKENS / whole["wall_s"])
         samples.decode.append(WRITTEN_TOKENS / written["wall_s"])
@@ -105,9 +107,9 @@ def idle_and_busy(subject: Subject, rounds: int) -> tuple[list[float], list[floa
     process = subject.start()
     try:
         for turn in range(rounds + 1):
-            _take_turn(process, idle, turn)
+            _take_turn(process, idle, 2 * turn, counted=turn > 0)
             with both_cores_busy():
-                _take_turn(process, busy, turn)
+                _take_turn(process, busy, 2 * turn + 1, counted=turn > 0)
     finally:
         process.close()
     return idle.decode, busy.decode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from statistics import median
 from typing import Final
@@ -20,47 +21,67 @@ COPY_FLOOR: Final = 1.5
 SECOND_TURN_FLOOR: Final = 0.3
 PHONE_MB: Final = 3800.0
 PHONE_TOKENS_PER_S: Final = 20.0
+MODE_WORDS: Final = {
+    "one-row": "a call for each token: the default engine",
+    "many-row": "every call padded to a tile of rows",
+    "mixed": "one row where nothing is drafted, not exact",
+}
 
 Found = Mapping[Subject, Samples]
 
 
 def best(found: Found, engine: str) -> tuple[Subject, Samples] | None:
-    """An engine at its best setting: the highest median of decoding; None where it could not be run."""
-    ran = [(subject, samples) for subject, samples in found.items() if subject.engine == engine and samples.decode]
+    """An engine at its best setting: the highest median of decoding, of those that ran to the end; None without one."""
+    ran = [one for one in found.items() if one[0].engine == engine and one[1].decode and not one[1].reason]
     return max(ran, key=lambda one: median(one[1].decode), default=None)
+
+
+def lost(found: Found, engine: str) -> str:
+    """Which settings of an engine did not run to the end, and why; empty where all did."""
+    return "; ".join(
+        f"{engine}, {subject.words}: {samples.reason}"
+        for subject, samples in found.items()
+        if subject.engine == engine and samples.reason
+    )
+
+
+def lost_row(metric: str, unit: str, better: Better, reason: str) -> Row:
+    """A figure of ours that could not be measured; it does not hold."""
+    return row(metric, "ours did not run to the end", unit, better, math.nan, reason=reason)
 
 
 def speed_rows(found: Found, reasons: Mapping[str, str], block: int, limits: Mapping[int, float]) -> list[Row]:
     """Decode, prefill, first token and memory of ours beside each peer at its best thread count.
 
     `reasons`: peers that could not be made ready. `limits`: tokens/s at which `threads` threads could read our weights.
+    Where a setting of either side was lost, nobody knows the best of that side: the rows say so and do not hold.
     """
     mine = best(found, OURS)
-    assert mine is not None, "our own engine did not run"
     peers = dict.fromkeys([*(subject.engine for subject in found if subject.engine != OURS), *reasons])
     rows = []
     for peer in peers:
         theirs = best(found, peer)
-        why = reasons.get(peer) or next((s.reason for one, s in found.items() if one.engine == peer and s.reason), "")
-        rows += _beside(mine, peer, theirs, "" if theirs else why or "it did not run", block, limits)
+        missing = "" if theirs else f"{peer} did not run"
+        why = "; ".join(filter(None, (lost(found, OURS), reasons.get(peer) or lost(found, peer) or missing)))
+        rows += _beside(mine, peer, theirs, why, block, limits)
     return rows
 
 
 def _beside(
-    mine: tuple[Subject, Samples],
+    mine: tuple[Subject, Samples] | None,
     peer: str,
     theirs: tuple[Subject, Samples] | None,
     reason: str,
     block: int,
     limits: Mapping[int, float],
 ) -> list[Row]:
-    (subject, ours), their = mine, theirs[1] if theirs else None
-    words = f"ours {subject.words}" + (f", theirs {theirs[0].words}" if theirs else "")
+    ours, their = mine[1] if mine else Samples(), theirs[1] if theirs else None
+    words = f"ours {mine[0].words if mine else 'lost'}" + (f", theirs {theirs[0].words}" if theirs else "")
     floored = peer == LLAMA
 
     def one(metric: str, condition: str, unit: str, better: Better, name: str, floor: Floor | None) -> Row:
         value, theirs_value = _value(ours, name), _value(their, name) if their else None
-        limit = limits.get(subject.threads) if name == "decode" else None
+        limit = limits.get(mine[0].threads) if mine and name == "decode" else None
         return row(
             metric,
             f"{condition}; {words}",
@@ -90,12 +111,20 @@ def _beside(
 
 
 def setting_rows(found: Found) -> list[Row]:
-    """Ours at each setting that was run, without a peer: what the best was chosen from."""
+    """Ours at each setting that was begun, without a peer: what the best was chosen from, and what was lost."""
     return [
-        row(metric, subject.words, "tok/s", "higher", median(values), samples=len(values))
+        row(
+            f"{name} by setting",
+            subject.words,
+            "tok/s",
+            "higher",
+            _value(samples, name),
+            samples=len(getattr(samples, name)),
+            reason=samples.reason,
+        )
         for subject, samples in found.items()
-        if subject.engine == OURS and samples.decode
-        for metric, values in (("decode by setting", samples.decode), ("prefill by setting", samples.prefill))
+        if subject.engine == OURS
+        for name in ("decode", "prefill")
     ]
 
 
@@ -132,16 +161,21 @@ def busy_rows(measured: Mapping[int, tuple[list[float], list[float]]]) -> list[R
 
 
 def copy_row(found: Copying, threads: int, *, floor: bool) -> Row:
-    """Speculation beside the same engine without; another text fails a row with a floor."""
+    """Speculation beside a plain run, each in the mode that the condition names; another text fails a row with a floor.
+
+    A plain run in `many-row` pays for padding that drafts fill: only the ratio to plain `one-row` is what a user gains.
+    """
     share = found.accepted / found.drafted if found.drafted else 0.0
     text = "same text" if found.same_text else "another text"
+    drafted, plain = (f"{mode} ({MODE_WORDS[mode]})" for mode in (found.drafted_mode, found.plain_mode))
     return row(
         "copy-heavy decode with speculation",
-        f"{found.numerics}, {threads} threads; {share:.0%} of {found.drafted} drafts held; {text}",
+        f"drafted {drafted}, plain {plain}; {threads} threads; a random model's loop; "
+        f"{share:.0%} of {found.drafted} drafts held; {text}",
         "tok/s",
         "higher",
         median(found.drafted_speed),
-        peer="ours, no speculation",
+        peer=f"ours, no speculation, {found.plain_mode}",
         peer_value=median(found.plain),
         samples=len(found.plain),
         floor=_at_least(COPY_FLOOR) if floor else None,
@@ -180,8 +214,9 @@ def big_rows(found: Big, threads: int) -> list[Row]:
 
 
 def _value(samples: Samples, name: str) -> float:
+    """The median of a list; not a number where nothing was measured."""
     value = getattr(samples, name)
-    return median(value) if isinstance(value, list) else float(value)
+    return (median(value) if value else math.nan) if isinstance(value, list) else float(value)
 
 
 def _at_least(value: float) -> Floor:

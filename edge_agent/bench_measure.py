@@ -17,7 +17,7 @@ import msgspec
 
 from edge_agent.runtime import OnnxEngine
 from edge_agent.runtime.engine import EngineOptions
-from edge_agent.telemetry.energy import EnergyMeter
+from edge_agent.telemetry.energy import Energy, EnergyMeter
 from edgewise.generation.state import GenerationState, Sampling
 
 SHORT_TOKENS = 32
@@ -26,6 +26,7 @@ WRITTEN_TOKENS = 32
 CONTEXT_TOKENS = 512
 PREFILL_SHARE = 0.4
 """Of the time, for the long prompt; the rest is for decoding after it."""
+BATTERY = "battery, one reading"
 _NAME = "bench"
 Clock = Callable[[], float]
 
@@ -73,8 +74,7 @@ def measure(setting: BenchSetting, clock: Clock = time.perf_counter, root: Path 
     prefill_s = answers.read(tokens)
     meter = EnergyMeter(clock, root=root)
     steps = answers.write(max(setting.seconds - (clock() - started), 0.0))
-    energy = meter.read()
-    told = energy.source != "model"  # what a model says is no measurement
+    source, joules = _told(meter.read())
     rss_mb, anonymous_mb = memory_mb()
     return Measured(
         threads=setting.threads,
@@ -88,8 +88,8 @@ def measure(setting: BenchSetting, clock: Clock = time.perf_counter, root: Path 
         rss_mb=rss_mb,
         anonymous_mb=anonymous_mb,
         kv_bytes_per_token=engine.shape.kv_bytes_per_token,
-        joules_per_token=energy.joules / len(steps) if told else None,
-        energy_source=energy.source if told else None,
+        joules_per_token=None if joules is None else joules / len(steps),
+        energy_source=source,
     )
 
 
@@ -155,6 +155,17 @@ class _Answers:
                 if output.ids:
                     self._left -= len(output.ids)
                     return self._clock() - started
+
+
+def _told(energy: Energy) -> tuple[str | None, float | None]:
+    """Who measured, and joules; neither where nobody did.
+
+    What a model says is no measurement. No joules are none either: the meter says 0 until its interval is over, and
+    where a counter stands still. A battery tells its power once, at the end, and that stands for the whole time.
+    """
+    if energy.source == "model" or energy.joules <= 0.0:
+        return None, None
+    return (BATTERY if energy.source == "battery" else energy.source), energy.joules
 
 
 def memory_mb(process: str = "self") -> tuple[float | None, float | None]:

@@ -43,6 +43,7 @@ class ContextPolicy:
 
     Of the others `sinks` are the first tokens and, once the text has `window_to` tokens, `keys` are older ones that the
     model attends to most; the rest is the window of the newest. What was dropped before cannot come back as a key.
+    `keys` must be 0 for an int8 cache: norms of its codes, scaled channel by channel, are not those of the keys.
     Raises ValueError for sizes that leave no window.
     """
 

@@ -7,8 +7,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from edge_agent.runtime import self_check
 from edge_agent.runtime.admission import Admission, Memory, Promise, Verdict
@@ -95,7 +98,7 @@ class OnnxEngine:
         self._graph = graph
         self._clock = clock
         self._limit = min(manifest.context_tokens, self._options.context_tokens or manifest.context_tokens)
-        policy = _policy(self._options, self._limit)
+        policy = _policy(self._options, self._limit, graph.shape)
         self._reading = _reading(self._options, clock, self._limit, policy)
         self._waiting: dict[str, GenerationState] = {}
         self._running: dict[str, _Running] = {}
@@ -127,7 +130,7 @@ class OnnxEngine:
         prepacked = PrepackedStore(options.machine_dir / "prepacked") if options.machine_dir else None
         settings = SessionSettings(options.threads, options.spinning, prepacked)
         graph = DecoderGraph.load(directory / _graph_file(manifest, directory), settings, digest)
-        return cls(manifest, graph, options, checked=_checked(graph, digest, options.machine_dir))
+        return cls(manifest, graph, options, checked=_checked(graph, manifest, options.machine_dir))
 
     @property
     def manifest(self) -> Manifest:
@@ -218,36 +221,43 @@ class OnnxEngine:
         for attempt, state in list(self._waiting.items()):
             if not self._slots.has_free:
                 return
-            need, memory = self._admission.need_bytes(state), self._memory()
-            verdict = memory.verdict(need)
-            if verdict is Verdict.WAIT:
+            if output := self._guarded(attempt, partial(self._admit_one, attempt, state)):
+                self._waiting.pop(attempt, None)
+                yield output
+            elif attempt in self._waiting:
                 return
+
+    def _admit_one(self, attempt: str, state: GenerationState) -> StepOutput | None:
+        """Begin, refuse, or leave it waiting (None, as for a beginning)."""
+        need, memory = self._admission.need_bytes(state), self._memory()
+        verdict = memory.verdict(need)
+        if verdict is Verdict.REFUSE:
+            return StepOutput(attempt, (), error=str(self._admission.refusal(need, memory)))
+        if verdict is Verdict.ADMIT:
+            self._begin(attempt, state, need)
             del self._waiting[attempt]
-            if verdict is Verdict.REFUSE:
-                yield StepOutput(attempt, (), error=str(self._admission.refusal(need, memory)))
-            else:
-                self._begin(attempt, state, need)
+        return None
 
     def _begin(self, attempt: str, state: GenerationState, need_bytes: int) -> None:
-        slot, row = self._take(state, need_bytes)
-        eos = frozenset(state.eos_ids or self._manifest.eos_ids)
+        """Give it a row, and make free what is promised with it; when that fails, the row is free again."""
+        slot, row = self._free_row(state)
+        try:
+            more = self._memory(Promise(need_bytes, row.touched_bytes)).to_give_up_bytes
+            if more > self._slots.idle_bytes and row.touched_bytes > need_bytes:
+                # The row is larger than this answer needs, and others need that: a fresh one takes its place.
+                self._slots.give_back(slot, ())
+                self._slots.give_up(self._slots.idle_bytes)
+                slot, row = self._free_row(state)
+                more = 0
+            self._slots.give_up(more)
+            eos = frozenset(state.eos_ids or self._manifest.eos_ids)
+            sequence = OnnxSequence(attempt, state, row, self._reading, eos)
+        except Exception:
+            self._slots.give_back(slot, ())  # a second time it changes nothing
+            raise
         self._reused_tokens += row.length
-        sequence = OnnxSequence(attempt, state, row, self._reading, eos)
         self._running[attempt] = _Running(sequence, slot, need_bytes)
         self._admitted += (attempt,)
-
-    def _take(self, state: GenerationState, need_bytes: int) -> tuple[Slot, CacheRow]:
-        """A free row, and what is promised with it made free."""
-        slot, row = self._free_row(state)
-        more = self._memory(Promise(need_bytes, row.touched_bytes)).to_give_up_bytes
-        if more > self._slots.idle_bytes and row.touched_bytes > need_bytes:
-            # The row is larger than this answer needs, and others need that: a fresh one takes its place.
-            self._slots.give_back(slot, ())
-            self._slots.give_up(self._slots.idle_bytes)
-            slot, row = self._free_row(state)
-            more = 0
-        self._slots.give_up(more)
-        return slot, row
 
     def _free_row(self, state: GenerationState) -> tuple[Slot, CacheRow]:
         taken = self._slots.take(state)
@@ -299,12 +309,17 @@ class OnnxEngine:
             self._slots.give_back(running.slot, running.sequence.kept_ids)
 
 
-def _policy(options: EngineOptions, context_tokens: int) -> ContextPolicy | None:
+def _policy(options: EngineOptions, context_tokens: int, shape: GraphShape) -> ContextPolicy | None:
     """What drops rows; None where every text that fits into the context keeps them all."""
     if options.context is ContextMode.FULL:
         return None
     policy = options.context_policy or ContextPolicy.scaled(context_tokens)
-    return policy if policy and policy.full < context_tokens else None
+    if policy is None or policy.full >= context_tokens:
+        return None
+    if policy.keys and not np.issubdtype(shape.kv_dtype, np.floating):
+        logger.warning("the cache holds codes, not keys: long texts keep no key tokens, but a wider window")
+        return replace(policy, keys=0)
+    return policy
 
 
 def _reading(
@@ -322,10 +337,10 @@ def _reading(
     )
 
 
-def _checked(graph: DecoderGraph, digest: str, machine_dir: Path | None) -> bool:
+def _checked(graph: DecoderGraph, manifest: Manifest, machine_dir: Path | None) -> bool:
     """Whether this machine keeps what exact answers rest on. Raises ManifestError for a graph that does not run."""
     try:
-        holds = self_check.remembered(graph, kernel_id(), digest, machine_dir)
+        holds = self_check.remembered(graph, kernel_id(), _graph_digest(manifest), machine_dir, manifest.context_tokens)
     except Exception as error:
         raise ManifestError(
             f"The graph {graph.path.name} loads, but does not run: {str(error)[:300]}",

@@ -1,7 +1,7 @@
 """Contexts on disk, so that a chat's next turn finds its beginning after a restart: one file each, in a private folder.
 
     idle ──► save, a piece at a time, into a file beside ──► fsync ──► rename ──► what it covers is removed
-    start ─► headers read, the rest dropped;  prompt ──► longest chain ──► its file, every checksum ──► memory
+    start ─► headers read, the rest dropped;  prompt ──► longest chain ──► its file, block by checked block ──► row
 
 What a file holds is kv_file.py's business. Everything here belongs to the engine's thread.
 """
@@ -21,7 +21,7 @@ from typing import BinaryIO, Final
 
 from edge_agent.private_files import is_private, make_private, opened_plain, sync_directory, unlink_quietly
 from edge_agent.runtime.kv_file import BlockWriter, Header, KvFileError, Origin, read_header, read_rows
-from edge_agent.runtime.prefixes import BLOCK_TOKENS, Chain, Context, KvRows, Prompt
+from edge_agent.runtime.prefixes import BLOCK_TOKENS, Chain, KvRows, Prompt
 
 FOLDER: Final = "prefixes"
 SUFFIX: Final = ".kv"
@@ -51,7 +51,9 @@ class DiskOptions:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Saved:
+    """A file of this folder: `chain` is what it holds, `saved_at` Unix time."""
+
     chain: Chain
     path: Path
     size_bytes: int
@@ -68,7 +70,7 @@ class KvDisk:
     def __init__(self, options: DiskOptions, origin: Origin, now: Callable[[], float] = time.time) -> None:
         self._directory, self._origin = options.directory, origin
         self._max_bytes, self._expire_s, self._now = options.max_bytes, options.expire_s, now
-        self._saving: Iterator[None] | None = None
+        self._saving: Generator[None, None, None] | None = None
         self._tried: set[bytes] = set()
         self._quiet_until = 0.0
         make_private(options.directory)
@@ -84,27 +86,29 @@ class KvDisk:
         """Bytes of all saved contexts."""
         return sum(entry.size_bytes for entry in self._entries)
 
-    def load(self, prompt: Prompt, more_than: int) -> Context | None:
-        """The saved context that shares most with a prompt, read and checked whole; None when no saved one shares more
-        than `more_than` tokens."""
+    def best(self, prompt: Prompt) -> tuple[int, Saved | None]:
+        """The saved context that shares the most first tokens with a prompt, and how many; nothing is read."""
         self._expire()
-        for entry in sorted(self._entries, key=lambda entry: prompt.shared(entry.chain), reverse=True):
-            if prompt.shared(entry.chain) <= more_than:
-                return None
-            try:
-                with opened_plain(entry.path, self._max_bytes) as (file, size_bytes):
-                    header = read_header(file, size_bytes, self._origin)
-                    rows = read_rows(file, header)
-            except (KvFileError, OSError) as error:
-                self._drop(entry, str(error))
-                continue
-            if header.chain.names != entry.chain.names:
-                self._drop(entry, "it was exchanged")
-                continue
-            self._entries.remove(entry)
-            self._entries.append(entry)
-            return Context(entry.chain, rows)
-        return None
+        found = max(reversed(self._entries), key=lambda entry: prompt.shared(entry.chain), default=None)
+        shared = prompt.shared(found.chain) if found else 0
+        return (shared, found) if shared else (0, None)
+
+    def read(self, saved: Saved, tokens: int) -> Iterator[KvRows]:
+        """The rows of the first `tokens` of a saved context, checked, a block at a time.
+
+        Raises KvFileError when a file cannot be read on; then it is gone, and what came before it is not to be used.
+        """
+        try:
+            with opened_plain(saved.path, self._max_bytes) as (file, size_bytes):
+                header = read_header(file, size_bytes, self._origin)
+                if header.chain.names != saved.chain.names:
+                    raise KvFileError("it was exchanged")
+                yield from read_rows(file, header, tokens)
+        except (KvFileError, OSError) as error:
+            self._drop(saved, str(error))
+            raise KvFileError(str(error)) from error
+        self._entries.remove(saved)
+        self._entries.append(saved)
 
     def idle_work(self, candidates: Iterable[tuple[Chain, Read]]) -> float | None:
         """Write a piece of the first candidate that is not saved. Seconds after which to ask again; None for never,
@@ -120,27 +124,36 @@ class KvDisk:
             self._saving = None
         return 0.0
 
+    def stop_saving(self) -> None:
+        """Let go of the rows that are being saved; they may be saved another time."""
+        if self._saving is not None:
+            self._saving.close()
+            self._saving = None
+
     def check_integrity(self) -> None:
         """Files are there with their sizes, within the budget. Raises AssertionError."""
         assert self.size_bytes <= self._max_bytes, "over the budget"
         for entry in self._entries:
             assert entry.path.stat().st_size == entry.size_bytes, f"{entry.path.name} has another size"
 
-    def _next(self, candidates: list[tuple[Chain, Read]]) -> Iterator[None] | None:
+    def _next(self, candidates: list[tuple[Chain, Read]]) -> Generator[None, None, None] | None:
         """The writing of the first candidate that is not saved, was not tried before and fits in the budget."""
         self._tried &= {chain.names[-1] for chain, _ in candidates if chain.names}
         for chain, read in candidates:
             whole = Chain(chain.names)
             if not whole.names or whole.names[-1] in self._tried:
                 continue
-            self._tried.add(whole.names[-1])
             header = Header.of(self._origin, whole, self._now())
             if header.file_bytes <= self._max_bytes and not any(e.chain.covers(whole) for e in self._entries):
                 return self._save(header, read)
+            self._tried.add(whole.names[-1])
         return None
 
-    def _save(self, header: Header, read: Read) -> Iterator[None]:
-        """Write a context piece by piece; nothing is in place before the last, and nothing stays of a failure."""
+    def _save(self, header: Header, read: Read) -> Generator[None, None, None]:
+        """Write a context piece by piece; nothing is in place before the last, and nothing stays of a failure.
+
+        It was tried when it is in place, or can never be written: a disk that is full now may have room later.
+        """
         fresh: Path | None = None
         try:
             handle, name = tempfile.mkstemp(dir=self._directory, prefix=_UNFINISHED)
@@ -149,9 +162,10 @@ class KvDisk:
                 complete = yield from _written(file, header, read)
             if complete:
                 self._put(header, fresh)
-            else:
-                self._tried.discard(header.chain.names[-1])
+                self._tried.add(header.chain.names[-1])
         except (OSError, KvFileError) as error:
+            if isinstance(error, KvFileError):
+                self._tried.add(header.chain.names[-1])
             self._quiet_until = self._now() + AGAIN_AFTER_S
             logger.warning("a context was not saved, those that were stay: %s", error)
         finally:
@@ -160,14 +174,14 @@ class KvDisk:
 
     def _put(self, header: Header, fresh: Path) -> None:
         """Put a written file in place, and remove what it covers or leaves no room for."""
-        entry = _Entry(header.chain, self._directory / _file_name(header.chain), header.file_bytes, header.saved_at)
+        entry = Saved(header.chain, self._directory / _file_name(header.chain), header.file_bytes, header.saved_at)
         fresh.replace(entry.path)
         sync_directory(self._directory)
         self._entries.append(entry)
         self._forget_covered()
         self._fit()
 
-    def _found(self) -> list[_Entry]:
+    def _found(self) -> list[Saved]:
         """What the folder holds for this model; what cannot be used is removed, with one log line for each reason."""
         entries, reasons = [], Counter[str]()
         for path in sorted(self._directory.iterdir()):
@@ -182,7 +196,7 @@ class KvDisk:
                     raise KvFileError("it has the name of another one")
                 if self._is_over(header.saved_at):
                     raise KvFileError("its time is over")
-                entries.append(_Entry(header.chain, path, size_bytes, header.saved_at))
+                entries.append(Saved(header.chain, path, size_bytes, header.saved_at))
             except (KvFileError, OSError) as error:
                 reasons[str(error)] += 1
                 unlink_quietly(path)
@@ -208,11 +222,11 @@ class KvDisk:
         """A time in the future, or none at all, comes of a clock that was wrong: nobody knows how old that is."""
         return not -_CLOCK_SLACK_S <= self._now() - saved_at < self._expire_s
 
-    def _drop(self, entry: _Entry, why: str) -> None:
+    def _drop(self, entry: Saved, why: str) -> None:
         logger.warning("a saved context was dropped: %s", why)
         self._remove(entry)
 
-    def _remove(self, entry: _Entry) -> None:
+    def _remove(self, entry: Saved) -> None:
         self._entries.remove(entry)
         unlink_quietly(entry.path)
 
@@ -251,17 +265,22 @@ def disk_options(data_dir: Path, mib: int | None, expire_s: float) -> DiskOption
     """Save in `data_dir`, or not at all; then what an earlier process saved is removed.
 
     What is saved tells of prompts, so without a wish (`mib` None) it needs a directory that only this user can read.
+    `data_dir` may be a link (a service manager makes such): where it leads is what counts. Raises OSError.
     """
-    directory = data_dir / FOLDER
-    mib = (PRIVATE_MB if is_private(data_dir) else 0) if mib is None else mib
+    data_dir = data_dir.resolve()
+    why = "" if mib is not None or is_private(data_dir) else f"others can look into {data_dir} (close it: chmod 700)"
+    mib = (0 if why else PRIVATE_MB) if mib is None else mib
     if mib:
-        return DiskOptions(directory, mib << 20, expire_s)
-    forget_saved(directory)
+        return DiskOptions(data_dir / FOLDER, mib << 20, expire_s)
+    logger.info("no contexts are saved: %s", why or "it was switched off")
+    forget_saved(data_dir / FOLDER)
     return None
 
 
 def forget_saved(directory: Path) -> None:
-    """Remove what an earlier process saved in a folder, for a device that saves no longer."""
+    """Remove what an earlier process saved in a folder, for a device that saves no longer. A link is not followed."""
+    if directory.is_symlink():
+        return
     with contextlib.suppress(OSError):
         for path in directory.iterdir():
             if path.suffix == SUFFIX or path.name.startswith(_UNFINISHED):

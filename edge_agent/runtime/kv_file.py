@@ -121,19 +121,17 @@ def read_header(file: BinaryIO, size_bytes: int, origin: Origin) -> Header:
     return header
 
 
-def read_rows(file: BinaryIO, header: Header) -> KvRows:
-    """The rows behind a header that was just read. Raises KvFileError for a damaged block."""
-    origin = header.origin
-    shape = (origin.planes, origin.kv_heads, header.blocks * BLOCK_TOKENS, origin.head_dim)
-    rows = np.empty(shape, np.dtype(origin.dtype))
+def read_rows(file: BinaryIO, header: Header, tokens: int) -> Iterator[KvRows]:
+    """The rows of the first `tokens` behind a header that was just read, a block at a time: no more is in memory.
+
+    Raises KvFileError for a damaged block, after those before it.
+    """
     key = _key(header)
-    for number in range(header.blocks):
-        content = _exactly(file, origin.block_bytes)
+    for number, start in enumerate(range(0, min(tokens, header.blocks * BLOCK_TOKENS), BLOCK_TOKENS)):
+        content = _exactly(file, header.origin.block_bytes)
         if _exactly(file, CHECK_BYTES) != _check(content, key, number):
             raise KvFileError(f"its block {number} is damaged")
-        start = number * BLOCK_TOKENS
-        rows[:, :, start : start + BLOCK_TOKENS] = _decoded(content, origin)
-    return rows
+        yield _decoded(content, header.origin)[:, :, : tokens - start]
 
 
 class BlockWriter:

@@ -3,6 +3,7 @@
 1  rows of calls with two or more tokens have the same bits, however the tokens are split into calls
 2  calls of one token have the same bits every time
 3  neither the size of the buffers nor what a rewind left in them changes a bit
+4  whole chunks leave the same cache rows as the same tokens in other calls
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ import msgspec
 
 from edgewise.graphs import CacheRow, DecoderGraph
 
+FORMAT: Final = 2
+"""Of the check: another one has to be run again."""
 BEFORE, AFTER = 16, 6
 """Tokens read before, and tokens whose logits are compared."""
 SPLITS: Final = ((1, 1, 1, 1, 1, 1), (2, 2, 2), (3, 3), (4, 2))
 """A call of one token stands for one that is padded to two."""
 SINGLES: Final = 3
+CHUNK: Final = 64
+CHUNK_SPLITS: Final = ((CHUNK - 1, 1), (31, 33), (2,) * (CHUNK // 2))
+"""Against one call of a chunk: next to a whole tile, across one, and as many small calls."""
 logger = logging.getLogger(__name__)
 
 
-def holds(graph: DecoderGraph) -> bool:
-    """Run some 120 rows. False where bits differ; whoever asks then promises nothing."""
+def holds(graph: DecoderGraph, context_tokens: int) -> bool:
+    """Run some 450 rows. False where bits differ; whoever asks then promises nothing."""
     ids = [(17 + 7919 * place) % graph.shape.vocab for place in range(BEFORE + AFTER)]
     narrow, wide = graph.new_row(BEFORE + AFTER), graph.new_row(3 * (BEFORE + AFTER))
     expected = _read(narrow, ids, (BEFORE, AFTER))
@@ -35,16 +41,34 @@ def holds(graph: DecoderGraph) -> bool:
         return False
     if _read(wide, ids, (5, BEFORE - 5, AFTER)) != expected:
         return False
-    return len({*_singles(narrow, ids), *_singles(wide, ids)}) == 1
+    return len({*_singles(narrow, ids), *_singles(wide, ids)}) == 1 and (
+        context_tokens < 2 * CHUNK or _chunks_hold(graph)
+    )
 
 
-def remembered(graph: DecoderGraph, kernels: str, graph_digest: str, folder: Path | None) -> bool:
+def _chunks_hold(graph: DecoderGraph) -> bool:
+    """The second of two chunks, so that there is a past."""
+    row = graph.new_row(2 * CHUNK)
+    ids = [(5 + 7919 * place) % graph.shape.vocab for place in range(2 * CHUNK)]
+    row.forward(ids[:CHUNK], many=True)
+
+    def left(split: Sequence[int]) -> bytes:
+        row.rewind(CHUNK)
+        for length in split:
+            row.forward(ids[row.length : row.length + length], many=True)
+        return row.read(CHUNK, 2 * CHUNK).tobytes()
+
+    expected = left((CHUNK,))
+    return all(left(split) == expected for split in CHUNK_SPLITS)
+
+
+def remembered(graph: DecoderGraph, kernels: str, graph_digest: str, folder: Path | None, context_tokens: int) -> bool:
     """What `holds` says of this graph with these kernels, from a note in `folder` where there is one already."""
-    key = hashlib.sha256(f"{kernels} {graph_digest}".encode()).hexdigest()
+    key = hashlib.sha256(f"{FORMAT} {kernels} {graph.settings.threads} {graph_digest}".encode()).hexdigest()
     note = folder / f"exact-{key[:32]}.json" if folder else None
     found = _noted(note, key) if note else None
     if found is None:
-        found = holds(graph)
+        found = holds(graph, context_tokens)
         _write(note, _Note(key, found))
     return found
 

@@ -76,7 +76,8 @@ class OnnxSequence:
         """Read the next chunk."""
         start = self.row.length
         stop = min(start + self._reading.chunk, self._place_after(start), len(self._chunked))
-        if stop == self._limit and (stop - start) % TILE_ROWS == 1 and start > 0:
+        # A row that drops is shorter than the context: there is room, and no way back over a place.
+        if stop == self._limit == self.row.capacity and (stop - start) % TILE_ROWS == 1 and start > 0:
             start -= 1  # reading a token again is as good as padding, for which a graph has no room at its very end
             self.row.rewind(start)
         self._logits = self._read(self._chunked[start:stop], many=True)

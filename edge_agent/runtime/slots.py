@@ -3,6 +3,7 @@
 free row      rewound to what it shares with the prompt: costs nothing
 other rows    a running answer's beginning, a context in memory (prefixes.py) or on disk (kv_disk.py): copied
 overwritten   what a row held and would lose is copied into memory first
+for a moment  that copy, or what is read from disk, adds no more than the contexts in memory may have (ADR 0034)
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from functools import partial
 from typing import Final
 
 from edge_agent.runtime.kv_disk import KvDisk, Read
+from edge_agent.runtime.kv_file import KvFileError
 from edge_agent.runtime.prefixes import BLOCK_TOKENS, Chain, Context, Contexts, KvRows, Prompt
 from edgewise.generation.state import GenerationState
 from edgewise.graphs import CacheRow, DecoderGraph
 
 NOTHING: Final = Chain()
+LEAST_ROW_TOKENS: Final = 256
+"""The shortest row; longer ones are twice as long, and so on up to the context."""
 Owner = Callable[[GenerationState], bytes]
 """The salt of a state: states with different ones never reuse each other's rows."""
 
@@ -41,7 +45,7 @@ class Slot:
 
 
 class Slots:
-    """`count` rows of `capacity` tokens; memory is taken when a row is first used.
+    """`count` rows of at most `capacity` tokens, as long as the longest answer that each has had.
 
     `contexts` are kept beyond the rows, `disk` beyond the process. All of it has the bits that reading the tokens again
     would give, as long as what `give_back` is told to keep came from calls of the same numerics as prompts.
@@ -70,8 +74,8 @@ class Slots:
 
     @property
     def kv_bytes(self) -> int:
-        """Bytes of cache that are allocated now, kept contexts included."""
-        return self._contexts.size_bytes + sum(slot.row.kv_bytes for slot in self._slots if slot.row is not None)
+        """Bytes of cache that take memory now, kept contexts included: a row's buffer takes it as it is written."""
+        return self._contexts.size_bytes + sum(slot.row.touched_bytes for slot in self._slots if slot.row is not None)
 
     @property
     def has_free(self) -> bool:
@@ -87,6 +91,8 @@ class Slots:
 
     def give_up(self, count: int) -> None:
         """Free `count` idle bytes, or all there are: contexts in memory first, then rows; the least recently used."""
+        if count > 0 and self._disk is not None:
+            self._disk.stop_saving()  # it holds the rows of what it writes
         budget, before = self._contexts.max_bytes, self._contexts.size_bytes
         self._contexts.shrink(max(before - count, 0))
         count -= before - self._contexts.size_bytes
@@ -97,25 +103,52 @@ class Slots:
                 slot.row, slot.chain = None, NOTHING
 
     def take(self, state: GenerationState) -> tuple[Slot, CacheRow] | None:
-        """A free row that holds the longest known beginning of the prompt (`row.length`); None when all are busy."""
-        free = [slot for slot in self._slots if not slot.busy]
-        if not free:
-            return None
+        """A free row that holds the longest known beginning of the prompt (`row.length`); None when all are busy.
+
+        Whatever it raises (MemoryError), rows stay free and hold what they claim to.
+        """
         prompt = Prompt(state.prompt_ids, self._owner(state))
+        while free := [slot for slot in self._slots if not slot.busy]:
+            try:
+                slot, row = self._prepared(free, prompt, len(state.prompt_ids) + state.max_tokens)
+            except KvFileError:
+                continue  # the disk has dropped that file, and something else may do
+            slot.busy, slot.private = True, state.local_only
+            slot.chain = prompt.beginning(row.length)
+            return slot, row
+        return None
+
+    def _prepared(self, free: list[Slot], prompt: Prompt, tokens: int) -> tuple[Slot, CacheRow]:
+        """A free row for `tokens` tokens with the longest known beginning of the prompt.
+
+        Raises KvFileError when a file was dropped.
+        """
         # Among equals the row that loses least, then one that has its memory already.
         slot = max(free, key=lambda slot: (prompt.shared(slot.chain), -slot.chain.length, slot.row is not None))
         shared = prompt.shared(slot.chain)
-        rows = self._copied(prompt, shared + BLOCK_TOKENS - 1)
-        if rows is not None:
+        pieces = self._elsewhere(prompt, shared + BLOCK_TOKENS - 1)
+        if pieces is not None:
             slot, shared = min(free, key=lambda slot: (slot.chain.length > 0, slot.row is None, slot.used)), 0
         self._save(slot, shared)
-        row = slot.row or self._graph.new_row(self.capacity)
+        row = slot.row = self._fitting(slot.row, tokens, shared)
         row.rewind(shared)
-        if rows is not None:
-            row.write(0, rows)
-        slot.row, slot.busy, slot.private = row, True, state.local_only
-        slot.chain = prompt.beginning(row.length)
+        slot.chain = prompt.beginning(shared)
+        for piece in pieces or ():
+            row.write(row.length, piece)
         return slot, row
+
+    def _fitting(self, row: CacheRow | None, tokens: int, shared: int) -> CacheRow:
+        """`row` if it is long enough, else a longer one that holds its first `shared` tokens.
+
+        Not as long as the context from the start: attention takes scratch memory by the length of the buffer.
+        """
+        wanted = min(self.capacity, max(LEAST_ROW_TOKENS, 1 << (tokens - 1).bit_length()))
+        if row is not None and row.capacity >= wanted:
+            return row
+        longer = self._graph.new_row(wanted)
+        if row is not None and shared:
+            longer.write(0, row.read(0, shared))
+        return longer
 
     def give_back(self, slot: Slot, kept_ids: tuple[int, ...]) -> None:
         """Free a row; its first rows are those of `kept_ids`, as reading them as a prompt would leave them."""
@@ -136,39 +169,56 @@ class Slots:
             assert slot.busy or slot.offers.length == slot.chain.length, "a context whose rows were dropped is kept"
         self._contexts.check_integrity()
 
-    def _copied(self, prompt: Prompt, more_than: int) -> KvRows | None:
-        """The longest beginning that is not in a free row; None when it has no more than `more_than` tokens."""
+    def _elsewhere(self, prompt: Prompt, more_than: int) -> Iterator[KvRows] | None:
+        """The longest beginning that is not in a free row, in pieces; None when it has no more than `more_than` tokens.
+
+        From disk it is no more than the contexts in memory may have: it is read before anything is given up for it.
+        """
         running = [(prompt.shared(slot.offers), slot.row) for slot in self._slots if slot.busy]
         in_row, row = max(running, key=lambda found: found[0], default=(0, None))
         in_memory, context = self._contexts.best(prompt)
-        if self._disk is not None and (saved := self._disk.load(prompt, max(more_than, in_row, in_memory))):
-            self._contexts.keep(saved)
-            return saved.rows[:, :, : prompt.shared(saved.chain)]
+        on_disk, saved = self._disk.best(prompt) if self._disk is not None else (0, None)
+        on_disk = min(on_disk, self._room)
+        if self._disk is not None and saved is not None and on_disk > max(more_than, in_row, in_memory):
+            return self._disk.read(saved, on_disk)
         if max(in_row, in_memory) <= more_than:
             return None
         if context is not None and in_memory >= in_row:
             self._contexts.use(context)
-            return context.rows[:, :, :in_memory]
-        return row.read(0, in_row) if row is not None else None
+            return iter((context.rows[:, :, :in_memory],))
+        return _pieces(row, in_row) if row is not None else None
 
     def _save(self, slot: Slot, shared: int) -> None:
         """Copy what a row will lose into memory: all of it, or the beginning that fits in the budget."""
         if slot.row is None or slot.chain.length - shared < BLOCK_TOKENS:
             return
-        chain, room = slot.chain, self._contexts.max_bytes // self._graph.shape.kv_bytes_per_token
-        if chain.length > room:
-            chain = Chain(chain.names[: room // BLOCK_TOKENS], salt=chain.salt)
+        chain = slot.chain
+        if chain.length > self._room:
+            chain = Chain(chain.names[: self._room // BLOCK_TOKENS], salt=chain.salt)
         if chain.length > shared and not self._contexts.holds(chain):
             self._contexts.keep(Context(chain, slot.row.read(0, chain.length), slot.private))
 
+    @property
+    def _room(self) -> int:
+        """Tokens that the contexts in memory may have."""
+        return self._contexts.max_bytes // self._graph.shape.kv_bytes_per_token
+
     def _savable(self) -> Iterator[tuple[Chain, Read]]:
-        """What may be written to disk, and how it is read; the newest first."""
+        """What may be written to disk, and how it is read; the newest first. Nothing when nothing could be read."""
+        if self._room < BLOCK_TOKENS:
+            return
         for slot in sorted(self._slots, key=lambda slot: -slot.used):
             if not slot.busy and not slot.private:
                 yield slot.chain, partial(_rows_of_slot, slot, slot.chain)
         for context in self._contexts:
             if not context.private:
                 yield context.chain, partial(_rows_of_context, context)
+
+
+def _pieces(row: CacheRow, tokens: int) -> Iterator[KvRows]:
+    """Copies of the first rows, a block at a time: there is never a second copy of them all."""
+    for start in range(0, tokens, BLOCK_TOKENS):
+        yield row.read(start, min(start + BLOCK_TOKENS, tokens))
 
 
 def _rows_of_slot(slot: Slot, chain: Chain, start: int, stop: int) -> KvRows | None:

@@ -6,16 +6,20 @@ FOLDER/<key>/model.onnx, weights.bin, note.json      the note comes last: a fold
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import psutil  # type: ignore[import-untyped]
 
 from edgewise.graphs.machine import kernel_id
 
@@ -28,7 +32,11 @@ KEPT: Final = 2
 LEAST_BYTES: Final = 16_000_000
 """Smaller graphs are packed at every load: it takes milliseconds, and a copy would cost more than it saves."""
 ROOM: Final = 3
-"""A copy holds the weights and their reordered form: so many times the graph's bytes must be free."""
+"""A copy holds the weights and their reordered form, and packing holds both in memory: so many times the graph's bytes
+must be free, on the disk and in memory."""
+PACK_WITHIN_S: Final = 900.0
+AGAIN_AFTER_S: Final = 24 * 3600.0
+"""An attempt that failed or was killed is not repeated before: not at every start of a device in trouble."""
 logger = logging.getLogger(__name__)
 
 
@@ -43,10 +51,20 @@ class _Note(msgspec.Struct, frozen=True):
 class PrepackedStore:
     """The prepacked copies of one machine, in a folder of their own."""
 
-    def __init__(self, folder: Path, kernels: str = "", least_bytes: int = LEAST_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        kernels: str = "",
+        *,
+        least_bytes: int = LEAST_BYTES,
+        available: Callable[[], int] = lambda: int(psutil.virtual_memory().available),
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._folder = folder
         self._least_bytes = least_bytes
         self._kernels = kernels or kernel_id()
+        self._available = available
+        self._now = now
 
     def find_or_make(self, graph: Path, digest: str) -> Path | None:
         """The prepacked graph of a graph file whose content `digest` names, made if need be.
@@ -54,35 +72,48 @@ class PrepackedStore:
         None where it is not worth it, or cannot be made (no room, a full disk, a process that was killed); the log says
         why.
         """
-        if _bytes(graph) < self._least_bytes:
-            return None
         key = hashlib.sha256(f"{FORMAT} {self._kernels} {digest}".encode()).hexdigest()[:32]
         home = self._folder / key
-        if not _is_whole(home, key):
-            try:
-                self._make(graph, home, key)
-            except (OSError, subprocess.SubprocessError) as error:
-                logger.warning("no prepacked copy of %s: %s", graph.name, error)
+        try:
+            if _bytes(graph) < self._least_bytes:
                 return None
-        self._forget_others(home)
+            if not _is_whole(home, key):
+                self._attempt(graph, home, key)
+        except (OSError, subprocess.SubprocessError) as error:
+            logger.warning("no prepacked copy of %s: %s", graph.name, error)
+            return None
+        with contextlib.suppress(OSError):  # a copy that is there is used, whether or not it can be marked
+            self._forget_others(home)
         return home / GRAPH_FILE
 
     def drop(self, packed: Path) -> None:
         """Remove a copy that turned out to be unusable."""
         shutil.rmtree(packed.parent, ignore_errors=True)
 
-    def _make(self, graph: Path, home: Path, key: str) -> None:
-        """In a process of its own, which gives back the memory that packing takes."""
+    def _attempt(self, graph: Path, home: Path, key: str) -> None:
+        """Make a copy, unless an attempt has just failed. The mark that it was begun outlives one that is killed."""
+        begun = self._folder / f"{key}.begun"
+        if begun.exists() and self._now() - begun.stat().st_mtime < AGAIN_AFTER_S:
+            raise OSError("an attempt failed, or was killed, less than a day ago")
         self._folder.mkdir(parents=True, exist_ok=True)
         needed = ROOM * _bytes(graph)
-        if shutil.disk_usage(self._folder).free < needed:
-            raise OSError(f"{needed / 1e6:.0f} MB of disk are needed in {self._folder}")
+        for what, free in (("disk", shutil.disk_usage(self._folder).free), ("memory", self._available())):
+            if free < needed:
+                raise OSError(f"{needed / 1e6:.0f} MB of {what} are needed for it, {free / 1e6:.0f} are free")
+        begun.touch()
+        self._make(graph, home, key)
+        begun.unlink(missing_ok=True)
+
+    def _make(self, graph: Path, home: Path, key: str) -> None:
+        """In a process of its own, which gives back the memory that packing takes."""
         shutil.rmtree(home, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=self._folder, prefix="making-") as made:
             work = Path(made) / key
             work.mkdir()
             command = [sys.executable, "-m", "edgewise.graphs.prepack", str(graph.resolve()), str(work)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own module
+            done = subprocess.run(  # noqa: S603  our own module
+                command, capture_output=True, text=True, check=False, timeout=PACK_WITHIN_S
+            )
             if done.returncode:
                 raise OSError(f"packing ended with {done.returncode}: {done.stderr.strip()[-300:]}")
             (work / NOTE_FILE).write_bytes(msgspec.json.encode(_Note(FORMAT, key, _signatures(work))))

@@ -51,6 +51,7 @@ class CacheRow:
         fixed |= {"seqlens_k": self._lengths[0], "total_sequence_length": self._lengths[1]}
         self._fixed = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in fixed.items()}
         self._calls: dict[tuple[int, int], _Call] = {}
+        self._logits = np.zeros((1, 0, shape.vocab), np.float32)
         self._last: _Call | None = None
         self._wanted = 0
 
@@ -155,7 +156,11 @@ class CacheRow:
         self.length, self.held, self._touched = length, held, max(self._touched, held)
 
     def _call(self, new: int, rows: int) -> _Call:
-        call = self._calls.pop((new, rows), None) or _Call(self._session, self._shape, self._fixed, new, rows)
+        if rows > self._logits.shape[1]:  # all calls write into one buffer: it is large where the vocabulary is
+            self._logits = np.zeros((1, rows, self._shape.vocab), np.float32)
+            self._calls.clear()
+        call = self._calls.pop((new, rows), None)
+        call = call or _Call(self._session, self._shape, self._fixed, new, self._logits[:, :rows])
         self._calls[new, rows] = self._last = call  # the dictionary's order is that of use
         if len(self._calls) > MOST_CALLS:
             del self._calls[next(iter(self._calls))]
@@ -163,16 +168,17 @@ class CacheRow:
 
 
 class _Call:
-    """The buffers of calls with `new` tokens and `rows` rows of logits, bound to the cache of one sequence."""
+    """The buffers of calls with `new` tokens, bound to one sequence's cache; they write `logits` [1, rows, vocab]."""
 
     def __init__(
-        self, session: ort.InferenceSession, shape: GraphShape, fixed: dict[str, ort.OrtValue], new: int, rows: int
+        self, session: ort.InferenceSession, shape: GraphShape, fixed: dict[str, ort.OrtValue], new: int, logits: Logits
     ) -> None:
+        rows = logits.shape[1]
         self._ids = np.zeros((1, new), np.int64)
         self._positions = np.zeros((1, new), np.int64)
         self._rows = np.zeros(rows, np.int64)
         self._steps = np.arange(new, dtype=np.int64)
-        self.logits = np.zeros((1, rows, shape.vocab), np.float32)
+        self.logits = logits
         self.hidden = np.zeros((1, rows, shape.hidden), np.float32)
         self.binding = session.io_binding()
         given = {"input_ids": self._ids, "position_ids": self._positions, "rows": self._rows}

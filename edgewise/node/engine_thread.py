@@ -52,6 +52,8 @@ class EngineThread:
         self._wake = threading.Condition()
         self._commands: deque[Callable[[], None]] = deque()
         self._ahead: dict[str, int] = {}
+        self._in_slots: set[str] = set()
+        self._may_admit = False
         self._ahead_tokens = ahead_tokens
         self._stopping = False
         self._strikes = 0
@@ -118,12 +120,19 @@ class EngineThread:
             idle_in_s = self._idle_after_s if woken or self._ahead else self._idle_work()
 
     def _may_step(self) -> bool:
-        """Whether a sequence that may be in a slot has room ahead (those beyond the slots are waiting anyway)."""
-        full = sum(tokens >= self._ahead_tokens for tokens in self._ahead.values())
-        return full < min(len(self._ahead), self.stats.slots)
+        """Whether a sequence in a slot has room ahead, or one without may get a slot now.
+
+        That may be for want of more than slots, so the engine is asked once after each arrival and each end: an answer
+        that has no room ahead says no more than one call's tokens for each.
+        """
+        if any(self._ahead[attempt] < self._ahead_tokens for attempt in self._in_slots):
+            return True
+        waiting = len(self._in_slots) < min(len(self._ahead), self.stats.slots)
+        return waiting and (self._may_admit or not self._in_slots)
 
     def _step(self) -> None:
         began_at = self._clock()
+        self._may_admit = False
         try:
             outputs = self._engine.step()
             self.stats = self._engine.stats()
@@ -149,11 +158,19 @@ class EngineThread:
 
     def _account(self, outputs: Sequence[StepOutput]) -> None:
         with self._wake:
+            said = (output.attempt for output in outputs)
+            self._in_slots |= self._ahead.keys() & {*self.stats.admitted, *said}
             for output in outputs:
                 if output.finish or output.error is not None:
-                    self._ahead.pop(output.attempt, None)
+                    self._forget(output.attempt)
                 elif output.attempt in self._ahead:
                     self._ahead[output.attempt] += len(output.ids)
+
+    def _forget(self, attempt: str) -> bool:
+        """Count it no longer; whether it was there."""
+        self._may_admit = True
+        self._in_slots.discard(attempt)
+        return self._ahead.pop(attempt, None) is not None
 
     def _submit(self, attempt: str, state: GenerationState) -> None:
         if not self.healthy:
@@ -169,10 +186,11 @@ class EngineThread:
         else:
             with self._wake:
                 self._ahead[attempt] = 0
+                self._may_admit = True
 
     def _cancel(self, attempt: str) -> None:
         with self._wake:
-            if self._ahead.pop(attempt, None) is None:
+            if not self._forget(attempt):
                 return
         try:
             self._engine.cancel(attempt)
@@ -199,6 +217,7 @@ class EngineThread:
         with self._wake:
             attempts = list(self._ahead)
             self._ahead.clear()
+            self._in_slots.clear()
         self._reports.failed(attempts, error)
 
     def _give_up(self, error: Exception) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from benchmarks import edge_answers, edge_rows
-from benchmarks.edge import run
+from benchmarks import edge, edge_answers, edge_rows
+from benchmarks.edge import NUMERICS, run, weight_bytes
 from benchmarks.edge_models import SHAPES, once, random_directory
 from benchmarks.edge_peers import GENAI, LLAMA, OURS, Subject, ours
 from benchmarks.edge_process import EngineProcess, PeerError
-from benchmarks.edge_rounds import Samples, in_turn, prompt
+from benchmarks.edge_rounds import PROMPT_TOKENS, SHORT_TOKENS, Samples, idle_and_busy, in_turn, prompt
 from cloud_worker.forge.export.source import read_source
+from edgewise.wire.manifest import FileEntry, Manifest, TensorEntry
 from tests.edge_agent.tiny_model import write_tiny_model
 
 
@@ -41,6 +45,16 @@ def samples(decode: float, prefill: float = 500.0, rss: float = 500.0, anonymous
         rss_mb=rss,
         anonymous_mb=anonymous,
     )
+
+
+def recorder(log: Path, reads: int) -> Subject:
+    """An engine of ours that writes down each prompt and is gone at the prompt after so many `reads`."""
+    program = (
+        "import json, os, sys, time; from benchmarks.edge_process import serve; log = open(sys.argv[1], 'a', 1); left ="
+        " iter(range(int(sys.argv[2]))); serve(lambda: {'write': lambda count: time.sleep(1e-3), 'read': lambda ids:"
+        " print(json.dumps(ids), file=log) if next(left, None) is not None else os._exit(1)})"
+    )
+    return Subject(OURS, 1, (sys.executable, "-c", program, str(log), str(reads)))
 
 
 # rows -----------------------------------------------------------------------------------------------------------------
@@ -86,17 +100,75 @@ def test_a_peer_that_did_not_run_holds_no_row() -> None:
     lost = Samples(reason="it ended: killed")
     found = {subject(OURS): samples(100.0), subject(LLAMA): lost}
     rows = edge_rows.speed_rows(found, {GENAI: "it is not installed"}, 128, {})
-    assert {row.peer: row.reason for row in rows} == {LLAMA: "it ended: killed", GENAI: "it is not installed"}
+    reasons = {LLAMA: f"{LLAMA}, 1 thread: it ended: killed", GENAI: "it is not installed"}
+    assert {row.peer: row.reason for row in rows} == reasons
     assert all(row.peer_value is None and row.ratio is None and row.holds is False for row in rows)
 
 
+def test_ours_that_died_in_mid_run_holds_no_row() -> None:
+    died = Samples(decode=[900.0], decode_cpu_ms=[1.0], prefill=[900.0], first_ms=[1.0], reason="it ended: killed")
+    rows = edge_rows.speed_rows({subject(OURS): died, subject(LLAMA): samples(100.0)}, {}, 128, {1: 150.0})
+    assert len(rows) == 6 and all(math.isnan(row.ours) and row.holds is False for row in rows)
+    assert {row.reason for row in rows} == {f"{OURS}, 1 thread: it ended: killed"}
+    assert all(row.holds is False for row in edge_rows.setting_rows({subject(OURS): died}))
+
+
+@pytest.mark.parametrize("engine", [OURS, LLAMA])
+def test_a_lost_setting_is_said_beside_the_best_that_is_left(engine: str) -> None:
+    found = {subject(OURS): samples(110.0), subject(LLAMA): samples(10.0)}
+    assert all(row.holds for row in edge_rows.speed_rows(found, {}, 64, {}) if row.metric == "decode")
+    found[subject(engine, 2)] = Samples(decode=[500.0], reason="it ended: killed")
+    decode = edge_rows.speed_rows(found, {}, 64, {})[0]
+    assert (decode.ours, decode.peer_value, decode.holds) == (110.0, 10.0, False)
+    assert decode.reason == f"{engine}, 2 threads: it ended: killed"
+
+
+def test_memory_that_nobody_measured_holds_no_floor() -> None:
+    mine = Samples(decode=[500.0], decode_cpu_ms=[1.0], prefill=[900.0], first_ms=[1.0])
+    rows = edge_rows.speed_rows({subject(OURS): mine, subject(LLAMA): samples(100.0)}, {}, 64, {})
+    assert {row.metric for row in rows if row.holds is False} == {"memory, RSS", "memory, anonymous"}
+
+
 def test_another_text_is_no_speed_up() -> None:
-    found = edge_answers.Copying(numerics="many-row", plain=[10.0], drafted_speed=[20.0], drafted=4, accepted=3)
+    found = copied("many-row", "many-row")
     assert edge_rows.copy_row(found, 2, floor=True).holds
     found.same_text = False
     row = edge_rows.copy_row(found, 2, floor=True)
     assert row.holds is False and row.reason == "another text" and "75% of 4 drafts held" in row.condition
     assert edge_rows.copy_row(found, 2, floor=False).holds is None
+
+
+@pytest.mark.parametrize(
+    ("plain", "drafted", "said"),
+    [
+        ("many-row", "many-row", ["plain many-row (every call padded to a tile of rows)"]),
+        ("one-row", "many-row", ["drafted many-row (every call padded", "plain one-row (a call for each token"]),
+        ("one-row", "mixed", ["drafted mixed (one row where nothing is drafted, not exact)", "the default engine"]),
+    ],
+    ids=["exact", "against-the-default", "fast"],
+)
+def test_a_copy_row_says_what_stands_beside_what(plain: str, drafted: str, said: list[str]) -> None:
+    row = edge_rows.copy_row(copied(plain, drafted), 2, floor=False)
+    assert (row.peer, row.ratio) == (f"ours, no speculation, {plain}", 2.0)
+    assert all(words in row.condition for words in [*said, "a random model's loop"])
+    assert (plain, drafted) in NUMERICS
+
+
+def test_rotary_tables_are_no_weights() -> None:
+    manifest = Manifest(
+        name="half-b",
+        tier="edge",
+        format="onnx",
+        context_tokens=32768,
+        eos_ids=(1,),
+        files={"model.onnx": FileEntry("", 271_118_551), "tokenizer.json": FileEntry("", 1000)},
+        tokenizer_digest="",
+        template_digest="",
+        weights_digest="",
+        tensors={name: TensorEntry("", "float32", (32768, 32)) for name in ("cos_cache", "sin_cache", "norm")},
+    )
+    assert weight_bytes(manifest) == 271_118_551 - 2 * 4 * 32768 * 32
+    assert weight_bytes(msgspec.structs.replace(manifest, tensors={})) == 271_118_551
 
 
 def test_busy_and_second_turn_have_their_floors() -> None:
@@ -114,6 +186,12 @@ def test_the_phone_profile_is_held_to_its_memory_and_speed() -> None:
     assert [row.holds for row in edge_rows.big_rows(big, 2) if row.floor] == [False, False]
 
 
+def copied(plain: str, drafted: str) -> edge_answers.Copying:
+    return edge_answers.Copying(
+        plain_mode=plain, drafted_mode=drafted, plain=[10.0], drafted_speed=[20.0], drafted=4, accepted=3
+    )
+
+
 # processes ------------------------------------------------------------------------------------------------------------
 
 
@@ -123,6 +201,30 @@ def test_an_engine_answers_from_its_own_process(tiny: Path) -> None:
     assert found[mine].decode[0] > 0 and found[mine].prefill[0] > 0 and found[mine].load_s > 0
     assert found[mine].rss_mb > found[mine].anonymous_mb > 0
     assert found[subject(LLAMA)].reason == "it ended: without a word"
+
+
+def test_an_engine_that_dies_in_mid_run_is_told_and_not_compared(tmp_path: Path) -> None:
+    dies, lives = recorder(tmp_path / "dies", 5), recorder(tmp_path / "lives", 6)
+    found = in_turn([dies, lives], 2, quiet)
+    assert found[dies].reason == "it ended: without a word" and len(found[dies].decode) == 1
+    assert math.isnan(found[dies].rss_mb) and math.isnan(found[dies].anonymous_mb)
+    assert not found[lives].reason and found[lives].rss_mb > 0 and len(found[lives].decode) == 2
+    assert edge_rows.best({dies: found[dies]}, OURS) is None
+
+
+def test_no_prompt_of_idle_and_busy_turns_was_seen_before(tmp_path: Path) -> None:
+    idle, busy = idle_and_busy(recorder(tmp_path / "log", 8), 1)
+    asked = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [len(ids) for ids in asked] == [SHORT_TOKENS, PROMPT_TOKENS] * 4
+    assert len({tuple(ids[:8]) for ids in asked}) == len(asked)
+    assert len(idle) == len(busy) == 1
+
+
+def test_the_report_goes_on_without_an_engine_that_does_not_start(tmp_path: Path) -> None:
+    rows = [*edge._busy(tmp_path, 1, quiet), *edge._second_turn(tmp_path, 1, 1, quiet)]
+    rows += edge._copied(tmp_path, 1, NUMERICS[0], 1, quiet, floor=True)
+    assert len(rows) == 3
+    assert all(math.isnan(row.ours) and row.holds is False and "ModelMissingError" in row.reason for row in rows)
 
 
 def test_a_child_that_breaks_gives_its_last_words(tiny: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -92,13 +93,43 @@ def test_energy_is_told_where_a_sensor_tells_it_and_never_guessed(tiny: Path, tm
     ticks = iter(range(1_000_000))
     guessed = measure(setting, lambda: float(next(ticks)), tmp_path)
     assert (guessed.joules_per_token, guessed.energy_source) == (None, None)
-    battery = tmp_path / "sys" / "class" / "power_supply" / "BAT0"
-    battery.mkdir(parents=True)
-    for name, value in (("type", "Battery"), ("status", "Discharging"), ("power_now", 4_000_000)):
-        (battery / name).write_text(f"{value}\n")
+    sensor(tmp_path / "sys/class/power_supply/BAT0", type="Battery", status="Discharging", power_now=4_000_000)
     read = measure(setting, lambda: float(next(ticks)), tmp_path)
-    assert read.energy_source == "battery"
+    assert read.energy_source == "battery, one reading"
     assert read.joules_per_token == pytest.approx(4.0 * 2, rel=0.1)  # two looks at the clock a token, a second each
+
+
+@pytest.mark.parametrize(
+    ("tick_s", "source"),
+    [(1e-6, None), (1.0, "battery, one reading")],
+    ids=["written-within-the-interval", "longer"],
+)
+def test_an_answer_too_short_for_the_sensor_is_not_measured(
+    tiny: Path, tmp_path: Path, tick_s: float, source: str | None
+) -> None:
+    sensor(tmp_path / "sys/class/power_supply/BAT0", type="Battery", status="Discharging", power_now=4_000_000)
+    found = timed(tiny, tick_s, tmp_path)
+    assert found.energy_source == source and (found.joules_per_token is None) == (source is None)
+
+
+@pytest.mark.parametrize("tick_s", [1e-6, 1.0], ids=["written-within-the-interval", "a-counter-that-stands-still"])
+def test_no_joules_of_the_processor_are_not_measured(tiny: Path, tmp_path: Path, tick_s: float) -> None:
+    sensor(tmp_path / "sys/class/powercap/intel-rapl:0", name="package-0", energy_uj=5, max_energy_range_uj=2**40)
+    found = timed(tiny, tick_s, tmp_path)
+    assert (found.joules_per_token, found.energy_source) == (None, None)
+
+
+def sensor(folder: Path, **files: object) -> None:
+    folder.mkdir(parents=True)
+    for name, value in files.items():
+        (folder / name).write_text(f"{value}\n")
+
+
+def timed(model: Path, tick_s: float, root: Path) -> Measured:
+    """A line of a table where every look at the clock costs so much, and nothing else does. One answer is written."""
+    ticks = itertools.count()
+    setting = BenchSetting(directory=str(model), machine_dir="", threads=1, spinning=False, seconds=0.0)
+    return measure(setting, lambda: next(ticks) * tick_s, root)
 
 
 def test_a_model_of_a_short_context_is_measured_within_it(tmp_path: Path) -> None:

@@ -7,15 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cloud_worker.forge.export.graphs import load_graph, save_graph
+from cloud_worker.forge.export.int8_cache import to_int8_cache
 from edge_agent.runtime import OnnxEngine
 from edge_agent.runtime.context import ContextMode, ContextPolicy, lowest_norms, make_room
 from edge_agent.runtime.engine import EngineOptions
 from edge_agent.runtime.numerics import Numerics
+from edgewise.generation.state import GenerationState
 from edgewise.graphs import CacheRow, DecoderGraph, Logits, RowChoice
 from edgewise.wire.errors import MessageTooLongError
 from edgewise.wire.manifest import Manifest
@@ -184,10 +188,53 @@ def test_no_call_crosses_a_place(tiny_dir: Path, tiny_manifest: Manifest) -> Non
     assert all(stop <= POLICY.place_after(start) for start, stop in graph.bounds)
 
 
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(policies(), st.integers(1, 60), st.sampled_from(EXACT), st.integers(1, 9), st.integers(0, 8))
+def test_a_prompt_of_exactly_the_context_is_read_whatever_the_sizes(
+    graph: DecoderGraph,
+    tiny_manifest: Manifest,
+    policy: ContextPolicy,
+    beyond: int,
+    numerics: Numerics,
+    chunk: int,
+    output: int,
+) -> None:
+    """The last call may have an odd count of tokens, and begin where rows go."""
+    context = policy.full + beyond
+    options = replace(WINDOWED, context_policy=policy, context_tokens=context, numerics=numerics)
+    given = state(context, max_tokens=9)
+    expected = answer(OnnxEngine(tiny_manifest, graph, options), given)
+    assert len(expected) == 1
+    assert answer(OnnxEngine(tiny_manifest, graph, replace(options, chunk=chunk)), given) == expected
+    shorter = state(context - min(output, context - 1), max_tokens=9)
+    engine = OnnxEngine(tiny_manifest, graph, options)
+    whole = answer(engine, shorter)
+    assert answer(engine, replace_output(shorter, whole[:-1])) == whole
+
+
+def replace_output(given: GenerationState, output_ids: tuple[int, ...]) -> GenerationState:
+    return msgspec.structs.replace(given, output_ids=output_ids)
+
+
+def test_a_cache_of_codes_keeps_no_keys_and_says_so(
+    tiny_dir: Path, tiny_manifest: Manifest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    peaks = np.full((4, 2, 16), 4.0, np.float32)
+    place = save_graph(to_int8_cache(load_graph(tiny_dir / "model.onnx"), peaks), tmp_path / "int8.onnx")
+    engine = OnnxEngine(tiny_manifest, DecoderGraph.load(place), WINDOWED)
+    assert engine.numerics_id.endswith("/windowed-64-160-4-0-16")
+    assert caplog.text.count("keep no key tokens") == 1
+    assert len(answer(engine, state(200, max_tokens=20))) == 20
+    caplog.clear()
+    OnnxEngine(tiny_manifest, DecoderGraph.load(place))
+    OnnxEngine(tiny_manifest, DecoderGraph.load(tiny_dir / "model.onnx"), WINDOWED)
+    assert "key tokens" not in caplog.text
+
+
 def test_memory_is_the_policys_and_the_context_the_models(graph: DecoderGraph, tiny_manifest: Manifest) -> None:
     engine = OnnxEngine(tiny_manifest, graph, replace(WINDOWED, slots=1))
     assert len(answer(engine, state(500, max_tokens=40))) == 12
-    assert engine.stats().kv_bytes == 65 * graph.shape.kv_bytes_per_token
+    assert engine.stats().kv_bytes == 64 * graph.shape.kv_bytes_per_token
     with pytest.raises(MessageTooLongError) as raised:
         engine.submit("x", state(513))
     assert "1 to 512 tokens" in raised.value.expected

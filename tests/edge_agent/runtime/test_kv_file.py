@@ -48,7 +48,7 @@ def written(header: Header, rows: KvRows) -> bytes:
 def read(content: bytes, origin: Origin = ORIGIN) -> tuple[Header, KvRows]:
     file = io.BytesIO(content)
     header = read_header(file, len(content), origin)
-    return header, read_rows(file, header)
+    return header, np.concatenate(list(read_rows(file, header, 32 * header.blocks)), axis=2)
 
 
 GOOD = written(header_of(3), rows_of(3))
@@ -69,6 +69,16 @@ def test_pieces_make_the_file_that_one_call_makes() -> None:
     pieces = [writer.encoded(rows[:, :, :32]), writer.encoded(rows[:, :, 32:])]
     assert header.encoded() + b"".join(pieces) == GOOD
     assert len(GOOD) == header.file_bytes
+
+
+@given(tokens=st.integers(1, 96))
+def test_no_more_is_read_than_is_wanted(tokens: int) -> None:
+    file = io.BytesIO(GOOD)
+    header = read_header(file, len(GOOD), ORIGIN)
+    before = file.tell()
+    rows = np.concatenate(list(read_rows(file, header, tokens)), axis=2)
+    np.testing.assert_array_equal(rows, rows_of(3)[:, :, :tokens])
+    assert file.tell() - before == -(-tokens // 32) * (ORIGIN.block_bytes + 16)
 
 
 @given(scale=st.sampled_from([0.0, 1e-9, 1e-6, 1e-3, 1.0, 300.0, 8e6]), seed=st.integers(0, 99))

@@ -13,7 +13,7 @@ from edge_agent.runtime.engine import EngineOptions
 from edge_agent.runtime.numerics import Numerics
 from edgewise.generation.state import GenerationState, Message
 from edgewise.generation.tokenizer import ChatTokenizer
-from edgewise.graphs import CacheRow, DecoderGraph, Logits
+from edgewise.graphs import CacheRow, DecoderGraph, KvRows, Logits
 from edgewise.wire.errors import (
     EdgewiseError,
     MessageTooLongError,
@@ -203,9 +203,8 @@ def test_stats_count_tokens_speed_and_cache(tiny_dir: Path, tiny_manifest: Manif
     stats = engine.stats()
     assert (stats.prompt_tokens, stats.output_tokens, stats.slots) == (70, 8, 1)
     assert stats.tokens_per_s == 1.0
-    assert (
-        stats.kv_bytes == 2 * 2 * 2 * 16 * 4 * 513
-    )  # key and value · layers · kv heads · width · float32 · capacity and spare
+    # key and value · layers · kv heads · width · float32 · tokens that were read: the last one is not
+    assert stats.kv_bytes == 2 * 2 * 2 * 16 * 4 * 77
 
 
 class RecordingGraph(DecoderGraph):
@@ -257,6 +256,73 @@ class FaultyRow(CacheRow):
 class FaultyGraph(DecoderGraph):
     def new_row(self, capacity: int) -> CacheRow:
         return FaultyRow(self.session, self.shape, capacity)
+
+
+class FailingOnce:
+    """Raises when its turn comes, and never again."""
+
+    def __init__(self) -> None:
+        self.calls_until = -1
+
+    def call(self) -> None:
+        self.calls_until -= 1
+        if self.calls_until == 0:
+            raise MemoryError("no memory for that")
+
+
+class ScarceRow(CacheRow):
+    failing: FailingOnce
+
+    def read(self, start: int, stop: int) -> KvRows:
+        self.failing.call()
+        return super().read(start, stop)
+
+    def write(self, start: int, kv: KvRows) -> None:
+        self.failing.call()
+        super().write(start, kv)
+
+
+class ScarceGraph(DecoderGraph):
+    """Making, copying and filling of rows can fail for want of memory."""
+
+    failing: FailingOnce
+
+    def new_row(self, capacity: int) -> CacheRow:
+        self.failing.call()
+        row = ScarceRow(self.session, self.shape, capacity)
+        row.failing = self.failing
+        return row
+
+
+@pytest.mark.parametrize("calls", range(1, 8))
+def test_a_sequence_that_cannot_begin_ends_alone_and_leaves_its_row(
+    tiny_dir: Path, tiny_manifest: Manifest, calls: int
+) -> None:
+    """Readings of the memory, and rows made, copied and filled, fail one after the other."""
+    graph, failing = ScarceGraph.load(tiny_dir / "model.onnx"), FailingOnce()
+    assert isinstance(graph, ScarceGraph)
+    graph.failing = failing
+
+    def available() -> int:
+        failing.call()
+        return 1 << 30
+
+    engine = OnnxEngine(tiny_manifest, graph, EngineOptions(slots=2, memory_reserve_bytes=0), available=available)
+    asked = [state(prompt_of(70, seed=seed), max_tokens=3) for seed in range(3)]
+    expected = [answer(engine, one) for one in asked]
+    engine.submit("good", state(prompt_of(40, seed=9), max_tokens=20))
+    begun = ids_of(engine.step())
+    engine.submit("bad", asked[0])
+    engine.submit("next", asked[1])
+    failing.calls_until = calls
+    seen = run_all(engine)
+    assert failing.calls_until <= 0, "nothing failed"
+    assert len(begun + ids_of(seen["good"])) == 20
+    errors = {name: outputs[-1].error for name, outputs in seen.items() if outputs[-1].error}
+    assert list(errors.values()) == ["The edge engine failed on this answer: no memory for that"]
+    assert "good" not in errors
+    assert not any(slot.busy for slot in engine._slots._slots), "a row was lost"
+    assert [answer(engine, one) for one in asked] == expected
 
 
 @pytest.mark.parametrize("where", ["prompt", "replay"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,11 @@ from hypothesis import strategies as st
 
 from edge_agent.runtime import OnnxEngine
 from edge_agent.runtime.engine import EngineOptions
-from edge_agent.runtime.kv_disk import DiskOptions, KvDisk
+from edge_agent.runtime.kv_disk import DiskOptions, KvDisk, Saved
 from edge_agent.runtime.kv_file import Origin
 from edge_agent.runtime.numerics import Numerics
-from edge_agent.runtime.prefixes import Contexts
-from edge_agent.runtime.slots import Slot, Slots
+from edge_agent.runtime.prefixes import Contexts, KvRows
+from edge_agent.runtime.slots import LEAST_ROW_TOKENS, Slot, Slots
 from edgewise.graphs import CacheRow, DecoderGraph
 from edgewise.wire.manifest import Manifest
 from tests.edge_agent.runtime.drive import answer, prompt_of, run_all, state
@@ -34,9 +36,17 @@ def slots_on(graph: DecoderGraph, count: int = 1, prefix_bytes: int = MANY_BYTES
     return Slots(graph, count=count, capacity=CAPACITY, contexts=Contexts(prefix_bytes), **more)
 
 
-def disk_in(folder: Path, graph: DecoderGraph) -> KvDisk:
+def disk_in(folder: Path, graph: DecoderGraph, kind: type[KvDisk] = KvDisk) -> KvDisk:
     origin = Origin.of(graph.shape, graph="g", numerics="n", exact=True)
-    return KvDisk(DiskOptions(folder, MANY_BYTES), origin)
+    return kind(DiskOptions(folder, MANY_BYTES), origin)
+
+
+class NoMemory(KvDisk):
+    """Runs out of memory after the first block."""
+
+    def read(self, saved: Saved, tokens: int) -> Iterator[KvRows]:
+        yield next(super().read(saved, tokens))
+        raise MemoryError
 
 
 def take(slots: Slots, ids: tuple[int, ...], **fields: Any) -> tuple[Slot, CacheRow]:
@@ -178,16 +188,75 @@ def test_after_a_restart_a_known_chat_finds_its_beginning(graph: DecoderGraph, t
     assert read(again, chats[0] + prompt_of(50, seed=5)) == 99  # from memory: more than the disk knows
 
 
-def test_what_was_read_from_disk_stays_in_memory_whole(graph: DecoderGraph, tmp_path: Path) -> None:
-    slots = slots_on(graph, disk=disk_in(tmp_path / "kv", graph))
-    chat = SYSTEM + prompt_of(90)
-    read(slots, chat)
+def saved(graph: DecoderGraph, folder: Path, *chats: tuple[int, ...]) -> KvDisk:
+    """The disk of an agent that was started again after these chats."""
+    slots = slots_on(graph, disk=disk_in(folder, graph))
+    for chat in chats:
+        read(slots, chat)
     settle(slots)
-    again = slots_on(graph, disk=disk_in(tmp_path / "kv", graph))
-    assert read(again, SYSTEM + prompt_of(60, seed=2)) == 32
-    for path in (tmp_path / "kv").iterdir():
-        path.unlink()
+    return disk_in(folder, graph)
+
+
+def test_no_more_is_read_from_disk_than_the_prompt_shares_and_none_of_it_twice(
+    graph: DecoderGraph, tmp_path: Path
+) -> None:
+    chat = SYSTEM + prompt_of(90)
+    again = slots_on(graph, disk=saved(graph, tmp_path / "kv", chat))
+    slot, row = take(again, SYSTEM + prompt_of(60, seed=2))
+    assert row.length == 32 and row.touched_bytes == 32 * graph.shape.kv_bytes_per_token
+    assert len(again._contexts) == 0  # the row has it, and copies it when it is overwritten
+    again.give_back(slot, SYSTEM[:32])
     assert read(again, chat) == 128
+
+
+@pytest.mark.parametrize(("budget_tokens", "found"), [(256, 192), (100, 100), (32, 32), (31, 0), (0, 0)])
+def test_what_is_read_from_disk_is_no_larger_than_the_prefix_cache(
+    graph: DecoderGraph, tmp_path: Path, budget_tokens: int, found: int
+) -> None:
+    chat = prompt_of(200)
+    disk = saved(graph, tmp_path / "kv", (*chat, *prompt_of(30, seed=2)))
+    slots = slots_on(graph, prefix_bytes=budget_tokens * graph.shape.kv_bytes_per_token, disk=disk)
+    assert read(slots, chat) == found
+    assert sum(1 for _ in slots._savable()) == (budget_tokens >= 32)
+
+
+@pytest.mark.parametrize("place", [0.3, 0.9])
+def test_a_file_that_turns_out_to_be_damaged_is_left_for_the_next_best(
+    graph: DecoderGraph, tmp_path: Path, place: float
+) -> None:
+    chat = prompt_of(200)
+    disk = saved(graph, tmp_path / "kv", chat)
+    slots = slots_on(graph, count=2, disk=disk)
+    read(slots, chat[:70])
+    (path,) = (tmp_path / "kv").iterdir()
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+    assert read(slots, chat) == 70
+    assert len(disk) == 0
+
+
+def test_memory_that_is_given_up_is_not_held_by_its_saving(graph: DecoderGraph, tmp_path: Path) -> None:
+    slots = slots_on(graph, disk=disk_in(tmp_path / "kv", graph))
+    chat = prompt_of(90)
+    read(slots, chat)
+    read(slots, prompt_of(80, seed=2), local_only=True)
+    (there,) = (weakref.ref(context.rows) for context in slots._contexts)
+    assert slots.idle_work() == 0.0
+    slots.give_up(0)
+    assert len(list((tmp_path / "kv").iterdir())) == 1  # nothing was wanted: the saving goes on
+    slots.give_up(1)
+    assert there() is None and list((tmp_path / "kv").iterdir()) == []
+
+
+def test_a_row_that_could_not_be_filled_stays_free_and_claims_nothing(graph: DecoderGraph, tmp_path: Path) -> None:
+    saved(graph, tmp_path / "kv", prompt_of(90))
+    slots = slots_on(graph, disk=disk_in(tmp_path / "kv", graph, NoMemory))
+    read(slots, prompt_of(70, seed=2))
+    with pytest.raises(MemoryError):
+        slots.take(state(prompt_of(90)))
+    slots.check_integrity()
+    assert slots.has_free and read(slots, prompt_of(70, seed=2)) == 69
 
 
 def test_what_must_not_leave_the_device_is_not_written_to_its_disk(graph: DecoderGraph, tmp_path: Path) -> None:
@@ -296,3 +365,18 @@ def test_a_prompt_that_was_cancelled_while_it_was_read_leaves_what_was_read(
     assert run_all(engine) == {}
     answer(engine, state(300, max_tokens=2))
     assert engine.stats().reused_tokens == 64
+
+
+def test_a_row_is_as_long_as_its_answers_need_and_grows_with_what_it_holds(graph: DecoderGraph) -> None:
+    """Attention takes scratch memory by the length of the buffer, so a short answer has a short one."""
+    slots = Slots(graph, count=1, capacity=500)
+    ids = prompt_of(120)
+    slot, row = take(slots, ids[:100], max_tokens=20)
+    assert row.capacity == LEAST_ROW_TOKENS
+    row.forward(ids[:100], many=True)
+    slots.give_back(slot, ids[:100])
+    slot, longer = take(slots, ids, max_tokens=200)
+    assert (longer.length, longer.capacity) == (100, 500)
+    assert longer.read(0, 100).tobytes() == row.read(0, 100).tobytes()
+    slots.give_back(slot, ids[:100])
+    assert take(slots, ids, max_tokens=4)[1] is longer

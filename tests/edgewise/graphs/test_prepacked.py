@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edgewise.graphs import DecoderGraph, SessionSettings
-from edgewise.graphs.prepacked import KEPT, NOTE_FILE, WEIGHTS_FILE, PrepackedStore
+from edgewise.graphs.prepacked import AGAIN_AFTER_S, KEPT, NOTE_FILE, WEIGHTS_FILE, PrepackedStore
 from tests.edge_agent.runtime.drive import prompt_of
 from tests.edge_agent.tiny_model import write_tiny_model
 
@@ -114,6 +115,48 @@ def test_what_cannot_be_packed_is_loaded_plain(
     assert "no prepacked copy of model.onnx" in caplog.text
 
 
+class Clock:
+    """Seconds from the file system's own now on."""
+
+    passed_s = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.passed_s
+
+
+def attempts(caplog: pytest.LogCaptureFixture) -> list[str]:
+    said = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    return said
+
+
+def test_a_failed_attempt_is_repeated_after_a_day(
+    tiny_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    store = PrepackedStore(tmp_path, least_bytes=0, now=clock)
+    for said in ("other bits", "less than a day ago"):
+        assert store.find_or_make(tiny_dir / "model.onnx", DIGEST) is None
+        assert said in attempts(caplog)[0]
+    clock.passed_s = AGAIN_AFTER_S + 60
+    assert store.find_or_make(tiny_dir / "model.onnx", DIGEST) is None
+    assert "other bits" in attempts(caplog)[0]
+
+
+def test_without_the_memory_nothing_is_begun(even_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    poor = PrepackedStore(tmp_path, least_bytes=0, available=lambda: 1000)
+    assert poor.find_or_make(even_dir / "model.onnx", DIGEST) is None
+    assert "of memory are needed" in attempts(caplog)[0]
+    assert store_at(tmp_path).find_or_make(even_dir / "model.onnx", DIGEST)
+
+
+def test_a_copy_that_cannot_be_marked_is_used(store: PrepackedStore, even_dir: Path, tmp_path: Path) -> None:
+    for place in range(KEPT + 1):  # enough that the others would be looked through
+        (tmp_path / "store" / f"old-{place}").mkdir()
+        (tmp_path / "store" / f"old-{place}" / NOTE_FILE).symlink_to(NOTE_FILE)  # a loop: stat fails
+    assert store.find_or_make(even_dir / "model.onnx", DIGEST)
+
+
 def test_a_small_graph_is_not_worth_a_copy(even_dir: Path, tmp_path: Path) -> None:
     assert PrepackedStore(tmp_path / "store").find_or_make(even_dir / "model.onnx", DIGEST) is None
     assert not (tmp_path / "store").exists()
@@ -123,11 +166,13 @@ def test_a_copy_with_other_bits_is_never_kept(tiny_dir: Path, tmp_path: Path, ca
     """259 rows of logits put the packed head where ONNX Runtime reads it wrongly."""
     store = store_at(tmp_path / "store")
     assert store.find_or_make(tiny_dir / "model.onnx", DIGEST) is None
-    assert "other bits" in caplog.text and not list((tmp_path / "store").iterdir())
+    assert "other bits" in caplog.text
+    assert [path.suffix for path in (tmp_path / "store").iterdir()] == [".begun"]
 
 
 def test_a_graph_that_packs_to_nothing_leaves_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"not a graph")
     store = store_at(tmp_path / "store")
     assert store.find_or_make(tmp_path / "broken.onnx", DIGEST) is None
-    assert "packing ended with" in caplog.text and not list((tmp_path / "store").iterdir())
+    assert "packing ended with" in caplog.text
+    assert [path.suffix for path in (tmp_path / "store").iterdir()] == [".begun"]

@@ -267,3 +267,13 @@ def test_padding_beyond_the_models_context_stands_where_the_last_token_stands(ti
     row.forward((7,), many=True)
     alone = row.forward((8,), many=True).copy()
     assert alone.tobytes() == paired.forward((7, 8), many=True).tobytes()
+
+
+def test_calls_of_all_shapes_share_one_buffer_of_logits(graph: DecoderGraph) -> None:
+    row = graph.new_row(64)
+    one = row.forward(TEXT[:8])
+    four = row.forward(TEXT[8:12], rows=4).copy()
+    again = row.forward(TEXT[12:14], rows=2)
+    assert np.shares_memory(again, row.forward(TEXT[14:15])) and not np.shares_memory(one, again)
+    row.rewind(8)
+    assert row.forward(TEXT[8:12], rows=4).tobytes() == four.tobytes()
