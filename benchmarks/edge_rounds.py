@@ -25,8 +25,9 @@ _IDS: Final = range(3, 250)
 
 @dataclass(kw_only=True)
 class Samples:
-    """What one subject showed, a value a round; memory at the end. `reason` where it could not go on: what is not a
-    number then was never measured, and no floor is compared with it."""
+    """What one subject showed, a value a round; memory after the first answer (`kept_mb`: anonymous, after all of them,
+    with the contexts that an engine keeps for later prompts). `reason` where it could not go on: what is not a number
+    then was never measured, and no floor is compared with it."""
 
     decode: list[float] = field(default_factory=list)
     decode_cpu_ms: list[float] = field(default_factory=list)
@@ -34,6 +35,7 @@ class Samples:
     first_ms: list[float] = field(default_factory=list)
     rss_mb: float = math.nan
     anonymous_mb: float = math.nan
+    kept_mb: float = math.nan
     load_s: float = math.nan
     reason: str = ""
 
@@ -54,11 +56,13 @@ def in_turn(subjects: Sequence[Subject], rounds: int, say: Say) -> dict[Subject,
             for subject, process in list(running.items()):
                 try:
                     _take_turn(process, found[subject], turn, counted=turn > 0)
+                    if turn == 0:
+                        found[subject].rss_mb, found[subject].anonymous_mb = memory_of(process)
                 except PeerError as error:
                     found[subject].reason = str(error)
                     del running[subject]
         for subject, process in running.items():
-            found[subject].rss_mb, found[subject].anonymous_mb = memory_of(process)
+            found[subject].kept_mb = memory_of(process)[1]
     return found
 
 

@@ -107,6 +107,7 @@ def _beside(
         one("first token", f"prompt of {SHORT_TOKENS} tokens", "ms", "lower", "first_ms", None),
         one("memory, RSS", after, "MB", "lower", "rss_mb", memory["rss"]),
         one("memory, anonymous", after, "MB", "lower", "anonymous_mb", memory["anonymous"]),
+        one("memory, anonymous, after all rounds", after, "MB", "lower", "kept_mb", None),
     ]
 
 
