@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from edgewise import __version__
 from edgewise.api.host import Family
 from edgewise.api.service import AnswerService
 from edgewise.api.takeover import Takeover
+from edgewise.ending import end
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.node.driver import EngineDriver
 from edgewise.node.link import LinkConfig, NodeLink
@@ -240,7 +241,7 @@ def _new_cloud(config: AgentConfig, stack: AsyncExitStack) -> CloudTier | None:
 def _keep(stack: AsyncExitStack, work: Work, name: str) -> asyncio.Task[None]:
     """Run `work` beside the answers until the agent closes; its failure is loud, but stops no answer."""
     task = asyncio.create_task(_loudly(work, name), name=name)
-    stack.push_async_callback(_end, task)
+    stack.push_async_callback(end, task)
     return task
 
 
@@ -255,9 +256,3 @@ async def _loudly(work: Work, name: str) -> None:
         await work()
     except Exception:
         logger.exception("%s failed; the agent goes on without it", name)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -21,7 +21,8 @@ from typing import BinaryIO, Final
 
 from edge_agent.private_files import is_private, make_private, opened_plain, sync_directory, unlink_quietly
 from edge_agent.runtime.kv_file import BlockWriter, Header, KvFileError, Origin, read_header, read_rows
-from edge_agent.runtime.prefixes import BLOCK_TOKENS, Chain, KvRows, Prompt
+from edge_agent.runtime.prefixes import BLOCK_TOKENS, Chain, Prompt
+from edgewise.graphs import KvRows
 
 FOLDER: Final = "prefixes"
 SUFFIX: Final = ".kv"

@@ -14,8 +14,8 @@ from typing import BinaryIO, Final, Literal
 import msgspec
 import numpy as np
 
-from edge_agent.runtime.prefixes import BLOCK_TOKENS, Chain, KvRows
-from edgewise.graphs import GraphShape
+from edge_agent.runtime.prefixes import BLOCK_TOKENS, Chain
+from edgewise.graphs import GraphShape, KvRows
 
 Element = Literal["exact", "int8"]
 """How rows are written: bit for bit, or (float32 rows only) as int8 with a float16 scale for each head's row."""

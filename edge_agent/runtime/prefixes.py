@@ -14,15 +14,12 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
-import numpy.typing as npt
+from edgewise.graphs import KvRows
 
 BLOCK_TOKENS: Final = 32
 _DIGEST_BYTES: Final = 32
-
-KvRows = npt.NDArray[Any]
-"""Cache rows [2 * layers, kv_heads, tokens, head_dim], as edgewise.graphs copies them."""
 
 
 @dataclass(frozen=True, slots=True)

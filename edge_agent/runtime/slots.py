@@ -15,9 +15,9 @@ from typing import Final
 
 from edge_agent.runtime.kv_disk import KvDisk, Read
 from edge_agent.runtime.kv_file import KvFileError
-from edge_agent.runtime.prefixes import BLOCK_TOKENS, Chain, Context, Contexts, KvRows, Prompt
+from edge_agent.runtime.prefixes import BLOCK_TOKENS, Chain, Context, Contexts, Prompt
 from edgewise.generation.state import GenerationState
-from edgewise.graphs import CacheRow, DecoderGraph
+from edgewise.graphs import CacheRow, DecoderGraph, KvRows
 
 NOTHING: Final = Chain()
 LEAST_ROW_TOKENS: Final = 256

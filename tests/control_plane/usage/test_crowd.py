@@ -23,6 +23,7 @@ from tests.factories.database import open_database
 
 REPOSITORY = Path(__file__).parents[3]
 DEADLINE_S = 100.0
+TELL_S = 10.0
 
 
 async def start(url: str, folder: Path, space: str, seed: int, count: int) -> asyncio.subprocess.Process:
@@ -38,9 +39,9 @@ async def said(process: asyncio.subprocess.Process, deadline_s: float) -> bytes:
     try:
         out, _ = await asyncio.wait_for(process.communicate(), deadline_s)
     except TimeoutError:
-        process.send_signal(signal.SIGUSR1)
-        await asyncio.sleep(1)  # to write it
-        process.kill()
+        process.send_signal(signal.SIGUSR1)  # it tells, and ends
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), TELL_S)
         raise
     return out
 

@@ -27,7 +27,8 @@ from edge_agent.runtime.kv_disk import (
     forget_saved,
 )
 from edge_agent.runtime.kv_file import Header, KvFileError, Origin
-from edge_agent.runtime.prefixes import Chain, KvRows, Prompt
+from edge_agent.runtime.prefixes import Chain, Prompt
+from edgewise.graphs import KvRows
 from tests.edge_agent.runtime.drive import prompt_of
 
 DAY_S = 86_400.0

@@ -22,8 +22,9 @@ from edge_agent.runtime.kv_file import (
     read_rows,
     sealed,
 )
-from edge_agent.runtime.prefixes import Chain, KvRows
+from edge_agent.runtime.prefixes import Chain
 from edgewise.generation.kv_memory import KV_ELEMENTS, kv_bytes
+from edgewise.graphs import KvRows
 
 ORIGIN = Origin(
     graph="g" * 64, numerics="n", planes=4, kv_heads=2, head_dim=8, dtype=np.dtype(np.float32).str, element="exact"

@@ -16,9 +16,9 @@ from edge_agent.runtime.engine import EngineOptions
 from edge_agent.runtime.kv_disk import DiskOptions, KvDisk, Saved
 from edge_agent.runtime.kv_file import Origin
 from edge_agent.runtime.numerics import Numerics
-from edge_agent.runtime.prefixes import Contexts, KvRows
+from edge_agent.runtime.prefixes import Contexts
 from edge_agent.runtime.slots import LEAST_ROW_TOKENS, Slot, Slots
-from edgewise.graphs import CacheRow, DecoderGraph
+from edgewise.graphs import CacheRow, DecoderGraph, KvRows
 from edgewise.wire.manifest import Manifest
 from tests.edge_agent.runtime.drive import answer, prompt_of, run_all, state
 
