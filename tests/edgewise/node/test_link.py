@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -165,11 +166,16 @@ class LoudTier(GatedTier):
 
     link: NodeLink
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.said_all: set[str] = set()
+
     async def generate(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
         try:
             while len(self.link._outbox) < BULK_MAX_FRAMES:
                 yield Chunk(0, (), "x" * 1_000_000)
                 await asyncio.sleep(0.001)
+            self.said_all.add(attempt)
             yield Chunk(0, (), "the end", "stop")
             await asyncio.Event().wait()
         finally:
@@ -179,19 +185,30 @@ class LoudTier(GatedTier):
 
 async def test_an_attempt_that_waits_for_room_with_its_end_is_freed_when_the_link_breaks() -> None:
     tier = LoudTier()
+    waiting: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def behave(socket: ServerConnection) -> None:
+        """Reads nothing and asks for answers, until one's end finds the link full; its next caller hears nothing."""
         await socket.recv()
+        if waiting.done():
+            return await socket.wait_closed()
+        socket.transport.pause_reading()
         await socket.send(encode_frame(Welcome(protocol=1, connection_epoch=1, heartbeat_s=60, lost_after_s=60)))
+        await tier.link.connected.wait()
         state = msgspec.Raw(msgspec.msgpack.encode(make_state()))
-        await socket.send(encode_frame(Generate(attempt="a", state=state)))
-        while not tier.link.connected.is_set() or "a" in tier.link._session._attempts or not tier.link._work._attempts:
-            await asyncio.sleep(0.005)
+        for number in itertools.count():
+            attempt = f"a{number}"
+            await socket.send(encode_frame(Generate(attempt=attempt, state=state)))
+            while attempt not in tier.said_all or attempt in tier.link._session._attempts:
+                await asyncio.sleep(0.005)
+            if attempt in tier.link._work._attempts:
+                break
+        waiting.set_result(number)
         socket.transport.abort()
 
     async with gateway(behave) as url, dialling(url, tier) as link:
         tier.link = link
-        await tier.until(tier.closed, 1)
+        await tier.until(tier.closed, await waiting + 1)
         await settle()
         assert link._work._attempts == {}
 
