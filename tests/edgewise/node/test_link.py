@@ -191,7 +191,8 @@ async def test_an_attempt_that_waits_for_room_with_its_end_is_freed_when_the_lin
         """Reads nothing and asks for answers, until one's end finds the link full; its next caller hears nothing."""
         await socket.recv()
         if waiting.done():
-            return await socket.wait_closed()
+            await socket.wait_closed()
+            return
         socket.transport.pause_reading()
         await socket.send(encode_frame(Welcome(protocol=1, connection_epoch=1, heartbeat_s=60, lost_after_s=60)))
         await tier.link.connected.wait()
