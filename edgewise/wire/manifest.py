@@ -1,11 +1,13 @@
 """The model manifest: what a model version is made of. Its id is the sha256 of its canonical JSON (contracts.md).
 
-Building one from a directory and checking a directory against one live here; downloading and trusting do not.
+Building one from a directory and checking a directory against one live here; downloading and trusting do not, nor does
+keeping versions on a device (edgewise/models).
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,11 @@ from edgewise.wire.errors import ManifestError, ModelDigestError, ModelMissingEr
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 TEMPLATE_FILE = "chat_template.jinja"
+TENSOR_FOLDER = "tensors"
+"""The one folder in a model directory: tensors of a graph, each in a file that is named by its own sha256."""
+_TENSOR_FILE = re.compile(rf"{TENSOR_FOLDER}/([0-9a-f]{{64}})")
+_NAME_MAX_BYTES = 255
+MODEL_NAME_MAX_CHARS = 128
 _BLOCK_BYTES = 1024 * 1024
 
 
@@ -56,6 +63,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """The model version's id: sha256 of the canonical JSON, lower-case hex."""
         return hashlib.sha256(self.canonical()).hexdigest()
 
+    @property
+    def graph_files(self) -> dict[str, FileEntry]:
+        """The ONNX graph and the files with its tensors; empty for weights of another format."""
+        return {name: entry for name, entry in self.files.items() if ".onnx" in name or _TENSOR_FILE.fullmatch(name)}
+
     def canonical(self) -> bytes:
         """UTF-8 JSON, keys sorted, no spaces: the bytes that are hashed and signed."""
         return msgspec.json.encode(self, order="sorted")
@@ -85,6 +97,7 @@ def build_manifest(
 ) -> Manifest:
     """Describe a model directory. `weights` names the weight file in it; card and manifest are not hashed."""
     listed = sorted(p.name for p in directory.iterdir() if p.is_file() and p.name not in {MANIFEST_FILE, "CARD.md"})
+    listed += sorted(f"{TENSOR_FOLDER}/{p.name}" for p in directory.glob(f"{TENSOR_FOLDER}/*"))
     files = {n: FileEntry(sha256_file(directory / n), (directory / n).stat().st_size) for n in listed}
     for needed in (weights, TOKENIZER_FILE, TEMPLATE_FILE):
         if needed not in files:
@@ -118,10 +131,24 @@ def parse_manifest(raw: bytes, where: str = MANIFEST_FILE) -> Manifest:
         manifest = msgspec.json.decode(raw, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ManifestError(f"The manifest does not parse: {error}", where=where) from error
-    for name in manifest.files:
-        if name in {"", ".", ".."} or "/" in name or "\\" in name or "\0" in name:
-            raise ManifestError(f"The manifest names a file outside its directory: {name!r}", where=where)
+    if len(manifest.name) > MODEL_NAME_MAX_CHARS or not manifest.name.isprintable():
+        raise ManifestError(
+            f"The manifest's model name cannot be shown: {manifest.name[:80]!a}",
+            where=where,
+            expected=f"at most {MODEL_NAME_MAX_CHARS} characters that can be printed",
+        )
+    for name, entry in manifest.files.items():
+        if not _is_inside(name, entry.sha256):
+            raise ManifestError(f"The manifest names a file outside its directory: {name[:300]!r}", where=where)
     return manifest
+
+
+def _is_inside(name: str, sha256: str) -> bool:
+    """Whether a name is that of a file in the directory itself, or of a tensor by its digest. No other has a folder."""
+    if tensor := _TENSOR_FILE.fullmatch(name):
+        return tensor[1] == sha256
+    taken = {"", ".", "..", MANIFEST_FILE, TENSOR_FOLDER}
+    return name not in taken and not {"/", "\\", "\0"} & {*name} and len(name.encode()) <= _NAME_MAX_BYTES
 
 
 def load_manifest(directory: Path, *, verify: bool = True, progress: Callable[[str], None] | None = None) -> Manifest:
