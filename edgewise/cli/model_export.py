@@ -32,6 +32,16 @@ def export_model(
     kv: Annotated[
         str, typer.Option("--kv", help="The key-value cache: float32, or int8 (a quarter of it).")
     ] = "float32",
+    tensors: Annotated[
+        bool | None,
+        typer.Option("--tensors/--one-file", help="Large tensors in files of their own. Default: from 16 MB on."),
+    ] = None,
+    adapter_rank: Annotated[
+        int, typer.Option("--adapter-rank", metavar="R", help="Take low-rank adapters up to this rank; 0 takes none.")
+    ] = 0,
+    adapter_modules: Annotated[
+        str, typer.Option("--adapter-modules", metavar="NAMES", help="What they change: q_proj,v_proj. Default: all.")
+    ] = "",
     name: Annotated[str, typer.Option(help="The model's name; that of the directory when left out.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +55,15 @@ def export_model(
         from cloud_worker.forge.export.report import rows
     except ModuleNotFoundError as error:
         raise _missing(error.name) from error
-    options = ExportOptions(precision=precision, block=block, hidden_states=hidden_states, cache=kv)
+    options = ExportOptions(
+        precision=precision,
+        block=block,
+        hidden_states=hidden_states,
+        cache=kv,
+        tensors=tensors,
+        adapter_rank=adapter_rank,
+        adapter_modules=tuple(filter(None, adapter_modules.split(","))),
+    )
     with Console(stderr=True).status("export", spinner="line") as status:
         done = export_directory(directory, out, options, name=name, stage=lambda stage: status.update(stage))
     if as_json:

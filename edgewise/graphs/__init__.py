@@ -4,6 +4,7 @@ What to feed and when (prompts, sampling, speculation) is decided elsewhere. Nee
 the other shared rooms never import it. The form is described in docs/adr/0029.
 """
 
+from edgewise.graphs.adapter import Adapter, AdapterShape
 from edgewise.graphs.machine import kernel_id
 from edgewise.graphs.row import SPARE_ROWS, TILE_ROWS, CacheRow, KvRows, Logits, RowChoice
 from edgewise.graphs.session import DecoderGraph, SessionSettings
@@ -13,6 +14,8 @@ __all__ = [
     "FORM",
     "SPARE_ROWS",
     "TILE_ROWS",
+    "Adapter",
+    "AdapterShape",
     "CacheRow",
     "DecoderGraph",
     "GraphShape",

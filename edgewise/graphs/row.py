@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort  # type: ignore[import-untyped]
 
+from edgewise.graphs.adapter import Adapter
 from edgewise.graphs.shape import GraphShape
 
 SPARE_ROWS: Final = 1
@@ -38,9 +39,12 @@ class CacheRow:
     """`length` tokens were read, and each has a row unless some were dropped; rewinding costs nothing. Belongs to one
     thread."""
 
-    def __init__(self, session: ort.InferenceSession, shape: GraphShape, capacity: int) -> None:
+    def __init__(
+        self, session: ort.InferenceSession, shape: GraphShape, capacity: int, adapter: Adapter | None = None
+    ) -> None:
         self._session = session
         self._shape = shape
+        self._adapter = adapter or Adapter.none(shape.adapter, shape.layers)
         self.capacity = capacity
         self.length = self.held = self._touched = 0
         self._dropped_at = 0
@@ -69,6 +73,25 @@ class CacheRow:
     def whole(self) -> bool:
         """Whether every token has its row."""
         return self.held == self.length
+
+    @property
+    def adapter(self) -> Adapter:
+        """What the tokens are read with."""
+        return self._adapter
+
+    def use(self, adapter: Adapter) -> None:
+        """Read what follows with another adapter of this graph.
+
+        Raises ValueError while tokens are held: their rows came from another one, and no text mixes two.
+        """
+        if adapter is self._adapter:
+            return
+        if (
+            self.length and adapter.digest != self._adapter.digest
+        ) or adapter.values.keys() != self._adapter.values.keys():
+            raise ValueError(f"{self.length} tokens were read with another adapter, or this one is for another graph")
+        self._adapter = adapter
+        self._calls.clear()
 
     def forward(self, ids: Sequence[int], rows: int = 1, *, many: bool = False) -> Logits:
         """Append `ids` and return logits [rows, vocab] after each of the last `rows` of them.
@@ -160,7 +183,9 @@ class CacheRow:
             self._logits = np.zeros((1, rows, self._shape.vocab), np.float32)
             self._calls.clear()
         call = self._calls.pop((new, rows), None)
-        call = call or _Call(self._session, self._shape, self._fixed, new, self._logits[:, :rows])
+        if call is None:
+            fixed = self._fixed | self._adapter.bound
+            call = _Call(self._session, self._shape, fixed, new, self._logits[:, :rows])
         self._calls[new, rows] = self._last = call  # the dictionary's order is that of use
         if len(self._calls) > MOST_CALLS:
             del self._calls[next(iter(self._calls))]

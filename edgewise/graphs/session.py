@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnxruntime as ort  # type: ignore[import-untyped]
 
+from edgewise.graphs.adapter import Adapter
 from edgewise.graphs.machine import PROVIDER
 from edgewise.graphs.prepacked import PrepackedStore
 from edgewise.graphs.row import CacheRow
@@ -40,6 +41,7 @@ class DecoderGraph:
         self.path = path
         self.settings = settings
         self.shape: GraphShape = inspect_graph(session, path)
+        self.bare = Adapter.none(self.shape.adapter, self.shape.layers)
 
     @classmethod
     def load(cls, path: Path, settings: SessionSettings | None = None, digest: str = "") -> DecoderGraph:
@@ -58,8 +60,8 @@ class DecoderGraph:
         return cls(_open(path, settings), path, settings)
 
     def new_row(self, capacity: int) -> CacheRow:
-        """Buffers for one sequence of at most `capacity` tokens."""
-        return CacheRow(self.session, self.shape, capacity)
+        """Buffers for one sequence of at most `capacity` tokens, without an adapter (see CacheRow.use)."""
+        return CacheRow(self.session, self.shape, capacity, self.bare)
 
 
 def _open(path: Path, settings: SessionSettings) -> ort.InferenceSession:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 
 from edgewise.generation.kv_memory import KvElement, kv_bytes
+from edgewise.graphs.adapter import ADAPTER_KEY, AdapterShape, input_names
 from edgewise.wire.errors import ManifestError
 
 FORM: Final = "1"
@@ -22,6 +24,7 @@ total_sequence_length     [] int32           tokens in the cache after this call
 rows                      [n] int64          which of the new tokens get logits: the last to go on, all to verify
 past_key_values.L.key|value, present.L.key|value   [1, kv_heads, capacity, head_dim]   one buffer, written in place
 logits                    [1, n, vocab] float32;   hidden_states [1, n, hidden] where it was exported
+adapter.L.SITE.a|b        [inputs, rank], [rank, outputs] float32 where it was exported (adapter.py)
 """
 FORM_KEY: Final = "edgewise.form"
 HEAD_DIM_KEY: Final = "edgewise.head_dim"
@@ -33,7 +36,8 @@ _PAST_KEY: Final = re.compile(r"past_key_values\.(\d+)\.key")
 
 @dataclass(frozen=True)
 class GraphShape:
-    """Sizes of a decoder graph. `hidden` is the width of its hidden_states output, 0 where it has none."""
+    """Sizes of a decoder graph. `hidden` is the width of its hidden_states output, 0 where it has none; `adapter` says
+    what adapters it takes, None where it has no inputs for them."""
 
     layers: int
     kv_heads: int
@@ -41,6 +45,7 @@ class GraphShape:
     vocab: int
     hidden: int
     kv_dtype: Any
+    adapter: AdapterShape | None = None
 
     @property
     def kv_bytes_per_token(self) -> int:
@@ -72,14 +77,34 @@ def inspect_graph(session: ort.InferenceSession, path: Path) -> GraphShape:
         vocab=_size(outputs["logits"].shape[2], "the vocabulary size", path),
         hidden=_size(outputs[HIDDEN_OUTPUT].shape[2], "the hidden size", path) if HIDDEN_OUTPUT in outputs else 0,
         kv_dtype=_cache_dtype(key.type, path),
+        adapter=_adapter(described.get(ADAPTER_KEY), inputs, layers, path),
     )
+
+
+def _adapter(said: str | None, inputs: dict[str, Any], layers: int, path: Path) -> AdapterShape | None:
+    """What the graph says of adapters, as far as its inputs are so; inputs that it does not speak of are refused."""
+    try:
+        shape = None if said is None else AdapterShape.read(said)
+    except ValueError as error:
+        raise _unfit(path, f"its {ADAPTER_KEY} cannot be read: {error}") from error
+    told = dict[str, tuple[int, int]]()
+    for name, site in shape.sites.items() if shape else ():
+        for layer in range(layers):
+            a, b = input_names(layer, name)
+            told |= {a: (0, site.inputs), b: (1, site.outputs)}
+    found = {name for name in inputs if name.startswith("adapter.")}
+    _require(told.keys() | found, found & told.keys(), path)
+    for name, (axis, size) in told.items():
+        if inputs[name].shape[axis] != size or inputs[name].type != "tensor(float)":
+            raise _unfit(path, f"{name} is {inputs[name].type} {inputs[name].shape}, expected float with {size}")
+    return shape
 
 
 def _cache_names(prefix: str, layers: int) -> frozenset[str]:
     return frozenset(f"{prefix}.{layer}.{part}" for layer in range(layers) for part in ("key", "value"))
 
 
-def _require(needed: frozenset[str] | set[str], found: set[str], path: Path) -> None:
+def _require(needed: Set[str], found: Set[str], path: Path) -> None:
     if missing := sorted(needed - found):
         raise _unfit(path, f"it has no {', '.join(missing)}")
 

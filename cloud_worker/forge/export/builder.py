@@ -12,8 +12,8 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_worker.architectures import model_sizes
 from cloud_worker.forge import leashed
-from cloud_worker.forge.architectures import model_sizes
 from cloud_worker.forge.export.device_form import to_device_form
 from cloud_worker.forge.export.errors import ExportError
 from cloud_worker.forge.export.graphs import load_graph, save_graph

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from cloud_worker.forge.architectures import ModelSizes
+from cloud_worker.architectures import ModelSizes
 from cloud_worker.forge.export.errors import CheckpointFileError
 from edgewise.wire.manifest import TensorEntry
 

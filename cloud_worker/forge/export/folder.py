@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from cloud_worker.forge.export.checkpoint import WEIGHTS_FILE, read_header
-from cloud_worker.forge.export.graphs import graph_files, graph_tensors
+from cloud_worker.forge.export.graphs import graph_bytes, graph_files, graph_tensors
+from cloud_worker.forge.export.tensor_files import APART_BYTES, save_with_tensor_files
 from cloud_worker.forge.recipes import CONTEXT_TOKENS
 from cloud_worker.forge.tokenizer import CHAT_TEMPLATE, END
 from edgewise.wire.manifest import TEMPLATE_FILE, TOKENIZER_FILE, TensorEntry, build_manifest, write_manifest
@@ -25,26 +26,39 @@ def weights_name(weights: Path) -> str:
 
 
 def assemble(
-    tier: str, weights: Path, config: Path, tokenizer_file: Path, out: Path, template: str = CHAT_TEMPLATE
+    tier: str,
+    weights: Path,
+    config: Path,
+    tokenizer_file: Path,
+    out: Path,
+    template: str = CHAT_TEMPLATE,
+    tensors: bool | None = None,
 ) -> Path:
-    """Put a model directory together at out/tier (replacing it), all but the card and the manifest."""
+    """Put a model directory together at out/tier (replacing it), all but the card and the manifest. `tensors`: as in
+    `place_weights`."""
     folder = out / tier
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    place_weights(weights, folder)
+    place_weights(weights, folder, tensors)
     shutil.copyfile(config, folder / "config.json")
     shutil.copyfile(tokenizer_file, folder / TOKENIZER_FILE)
     (folder / TEMPLATE_FILE).write_text(template, encoding="utf-8")
     return folder
 
 
-def place_weights(weights: Path, folder: Path) -> Path:
-    """Copy a graph (with its data file, under the name that the graph knows) or a safetensors file into `folder`."""
+def place_weights(weights: Path, folder: Path, tensors: bool | None = None) -> Path:
+    """Copy a graph (with its data file, under the name that the graph knows) or a safetensors file into `folder`.
+
+    `tensors`: whether a graph's tensors get files of their own; None gives them to large graphs.
+    """
     target = folder / weights_name(weights)
-    if weights.suffix == ".onnx" and len(graph_files(weights)) > 1:
+    graph = weights.suffix == ".onnx"
+    apart = graph and (graph_bytes(weights) >= APART_BYTES if tensors is None else tensors)
+    if apart or (graph and len(graph_files(weights)) > 1):
         from cloud_worker.forge.export.graphs import load_graph, save_graph
 
-        return save_graph(load_graph(weights), target)
+        model = load_graph(weights)
+        return save_with_tensor_files(model, target) if apart else save_graph(model, target)
     shutil.copyfile(weights, target)
     return target
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_worker.forge.export.errors import GraphUnfitError
+from cloud_worker.forge.export.tensor_files import tensor_files
 from edgewise.wire.manifest import TensorEntry
 
 ONE_FILE_BYTES: Final = 1_900_000_000
@@ -24,7 +25,7 @@ def load_graph(path: Path) -> Any:
         raise GraphUnfitError(
             f"The graph {path.name} cannot be read: {str(error)[:200]}",
             where=str(path),
-            expected="an ONNX file, with its data file beside it where it has one",
+            expected="an ONNX file, with its data file or its tensors beside it where it has such",
             remedy="export the model again",
         ) from error
 
@@ -55,13 +56,13 @@ def drop_unused(model: Any) -> None:
 
 
 def graph_files(graph: Path) -> list[Path]:
-    """The graph and, where there is one, its data file."""
+    """The graph, its data file where there is one, and the files of its tensors where it has such."""
     data = graph.with_name(graph.name + DATA_SUFFIX)
-    return [graph, data] if data.exists() else [graph]
+    return [graph, *([data] if data.exists() else []), *tensor_files(graph)]
 
 
 def graph_bytes(graph: Path) -> int:
-    """Size of the graph and its data file in bytes."""
+    """Size of the graph and what lies beside it for it, in bytes."""
     return sum(path.stat().st_size for path in graph_files(graph))
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from cloud_worker.forge.architectures import CONFIG_FILE
+from cloud_worker.architectures import CONFIG_FILE
+from cloud_worker.forge.export.adapter_inputs import MODULES, add_adapter_inputs
 from cloud_worker.forge.export.against_torch import Reference, compare, reference
 from cloud_worker.forge.export.device_form import show_hidden_states
 from cloud_worker.forge.export.errors import CombinationRefusedError
-from cloud_worker.forge.export.folder import assemble, write_model_manifest
-from cloud_worker.forge.export.graphs import load_graph, save_graph
+from cloud_worker.forge.export.folder import GRAPH_FILE, assemble, write_model_manifest
+from cloud_worker.forge.export.graphs import graph_bytes, load_graph, save_graph
 from cloud_worker.forge.export.int8_cache import cache_peaks, strange_texts, to_int8_cache
 from cloud_worker.forge.export.options import ExportOptions
 from cloud_worker.forge.export.precision import export_onnx, uncalibrated
@@ -84,7 +85,8 @@ class _Export:
         graph = self._with_extras(rounded, floats, said)
         far, facts = compare(said, graph), graph_facts(graph)
         self.stage(STAGES[3])
-        assemble_at(source, graph, self.out)
+        assemble_at(source, graph, self.out, asked.tensors)
+        facts = replace(facts, bytes=graph_bytes(self.out / GRAPH_FILE))  # as it lies there
         return Exported(
             directory=str(self.out),
             version=self._describe(tier, name or source.directory.resolve().name, facts, far),
@@ -96,9 +98,9 @@ class _Export:
         )
 
     def _with_extras(self, rounded: Path, floats: Path, said: Reference) -> Path:
-        """The graph with the cache and the outputs that were asked for."""
+        """The graph with the cache, the outputs and the adapter inputs that were asked for."""
         asked = self.options
-        if asked.cache == "float32" and not asked.hidden_states:
+        if asked.cache == "float32" and not asked.hidden_states and not asked.adapter_rank:
             return rounded
         graph = load_graph(rounded)
         if asked.cache == "int8":
@@ -107,6 +109,8 @@ class _Export:
             to_int8_cache(graph, cache_peaks(floats, [*(row.ids for row in said.rows), *strange]))
         if asked.hidden_states:
             show_hidden_states(graph)
+        if asked.adapter_rank:
+            add_adapter_inputs(graph, asked.adapter_rank, asked.adapter_modules or MODULES)
         return save_graph(graph, self.work / "extras.onnx")
 
     def _describe(self, tier: str, name: str, facts: GraphFacts, far: Divergence) -> str:
@@ -123,10 +127,10 @@ class _Export:
         return load_manifest(self.out, verify=False).id
 
 
-def assemble_at(source: ModelSource, graph: Path, out: Path) -> Path:
-    """The model directory at `out` itself, without card and manifest."""
+def assemble_at(source: ModelSource, graph: Path, out: Path, tensors: bool | None = None) -> Path:
+    """The model directory at `out` itself, without card and manifest; `tensors` as in ExportOptions."""
     tokenizer_file, config = source.directory / TOKENIZER_FILE, source.directory / CONFIG_FILE
-    return assemble(out.name, graph, config, tokenizer_file, out.parent, source.speech.template)
+    return assemble(out.name, graph, config, tokenizer_file, out.parent, source.speech.template, tensors)
 
 
 def _check_free(out: Path) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from cloud_worker.forge.architectures import ModelSizes
+from cloud_worker.architectures import ModelSizes
+from cloud_worker.forge.export.adapter_inputs import check_request
 from cloud_worker.forge.export.errors import CombinationRefusedError
 from cloud_worker.forge.export.source import check_block
 
@@ -26,13 +27,18 @@ class ExportOptions:
     """What `edgewise model export` is asked for.
 
     `precision`: int4, int8, fp32 or a method of the registry; `block`: for int4 and int8, None is the recommended one.
-    `hidden_states`: an output beside the logits. `cache`: the element of the key-value cache.
+    `hidden_states`: an output beside the logits. `cache`: the element of the key-value cache. `tensors`: each large
+    tensor in a file of its own (tensor_files.py); None does so for large graphs. `adapter_rank`: the largest rank of
+    low-rank adapters that the graph takes (0: none), for `adapter_modules` (empty: all).
     """
 
     precision: str = "int4"
     block: int | None = None
     hidden_states: bool = False
     cache: str = "float32"
+    tensors: bool | None = None
+    adapter_rank: int = 0
+    adapter_modules: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raises CombinationRefusedError for what no model can be exported with."""
@@ -42,6 +48,7 @@ class ExportOptions:
             )
         if self.block is not None and self.precision not in ("int4", "int8"):
             raise _refused(f"{self.precision[:64]!r} has no block to choose", "--block", "--block with int4 or int8")
+        check_request(self.adapter_rank, self.adapter_modules)
 
 
 @dataclass(frozen=True, kw_only=True)

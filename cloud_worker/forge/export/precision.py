@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cloud_worker.forge.architectures import CONFIG_FILE, ModelSizes, model_sizes
+from cloud_worker.architectures import CONFIG_FILE, ModelSizes, model_sizes
 from cloud_worker.forge.export.builder import build
 from cloud_worker.forge.export.checkpoint import check_tensors, read_checkpoint, weight_files
 from cloud_worker.forge.export.graphs import graph_files

@@ -30,7 +30,8 @@ _SLOW: Final = "activations stay float in its matrices (accuracy level 0), which
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphFacts:
     """What a graph file is: bytes with its data file, the form, the cache's element and bytes of a token, blocks
-    (values that share a scale) and bits of its quantized matrices, the width of its hidden-state output (0: none)."""
+    (values that share a scale) and bits of its quantized matrices, the width of its hidden-state output (0: none), the
+    largest rank of adapters (0: none) and the modules that they may change."""
 
     bytes: int
     form: str
@@ -40,6 +41,8 @@ class GraphFacts:
     bits: tuple[int, ...]
     hidden_states: int
     float_arithmetic: bool
+    adapter_rank: int = 0
+    adapter_modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,8 @@ def graph_facts(graph: Path) -> GraphFacts:
         blocks=tuple(sorted({one["block_size"] for one in matrices})),
         bits=tuple(sorted({one["bits"] for one in matrices})),
         hidden_states=shape.hidden,
+        adapter_rank=shape.adapter.rank if shape.adapter else 0,
+        adapter_modules=shape.adapter.modules if shape.adapter else (),
         float_arithmetic=any(one.get("accuracy_level", FLOAT_ARITHMETIC) == FLOAT_ARITHMETIC for one in matrices),
     )
 
@@ -86,12 +91,15 @@ def warnings_of(facts: GraphFacts) -> tuple[str, ...]:
 def rows(method: str, facts: GraphFacts, far: Divergence) -> tuple[tuple[str, str], ...]:
     """The report in words, for a table with two columns."""
     rounded = f"{_listed(facts.bits)} bits in blocks of {_listed(facts.blocks)}" if facts.blocks else "see the method"
+    takes = f"rank {facts.adapter_rank} in {', '.join(facts.adapter_modules)}"
+    adapters = (("adapters", takes),) if facts.adapter_rank else ()
     return (
         ("method", method),
         ("graph", f"{facts.bytes:,} bytes, device form {facts.form}"),
         ("matrices", rounded),
         ("key-value cache", f"{facts.cache}, {facts.cache_bytes_per_token:,} bytes a token"),
         (HIDDEN_OUTPUT, f"{facts.hidden_states} wide" if facts.hidden_states else "none"),
+        *adapters,
         ("same token as torch", f"{far.agreement:.4f} of {far.tokens:,} places"),
         ("largest logit gap", f"{far.largest_gap:.3f}"),
         ("perplexity (torch)", f"{far.perplexity:.4f} ({far.float_perplexity:.4f})"),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cloud_worker.forge.architectures import ModelSizes, model_sizes
+from cloud_worker.architectures import ModelSizes, model_sizes
 from cloud_worker.forge.export.checkpoint import Stored, check_finite, check_tensors, read_checkpoint
 from cloud_worker.forge.export.errors import CombinationRefusedError
 from cloud_worker.forge.export.template import checked_tokenizer, filled_template

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from cloud_worker.forge.architectures import ModelSizes, read_config
+from cloud_worker.architectures import ModelSizes, read_config
 from cloud_worker.forge.export.errors import TokenizerMissingError
 from edgewise.wire.manifest import TEMPLATE_FILE, TOKENIZER_FILE
 

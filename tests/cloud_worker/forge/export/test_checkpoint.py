@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from cloud_worker.forge.architectures import model_sizes
+from cloud_worker.architectures import model_sizes
 from cloud_worker.forge.export.checkpoint import check_tensors, read_checkpoint, read_header
 from cloud_worker.forge.export.errors import CheckpointFileError
 from tests.factories.hub import random_tensors, write_hub_model

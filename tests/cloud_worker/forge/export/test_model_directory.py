@@ -86,10 +86,11 @@ def test_the_report_says_what_the_graph_is(exported: tuple[Path, Exported, list[
 
 @pytest.mark.soak
 def test_an_int8_cache_and_hidden_states_are_exported_and_said(tmp_path: Path) -> None:
-    options = ExportOptions(precision="int8", block=64, cache="int8", hidden_states=True)
+    options = ExportOptions(precision="int8", block=64, cache="int8", hidden_states=True, adapter_rank=4)
     done = export_directory(write_hub_model(tmp_path / "hub"), tmp_path / "out", options)
     assert done.method == "int8-block64"
     assert (done.graph.cache, done.graph.cache_bytes_per_token, done.graph.hidden_states) == ("int8", 128, 64)
+    assert done.graph.adapter_rank == 4 and "up_proj" in done.graph.adapter_modules
     assert 0 < done.against_torch.kl < 0.05  # random weights: near ties are many, so agreement says little
     row = open_row(tmp_path / "out" / "model.onnx", 16)
     row.forward(PROMPT)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cloud_worker.forge.architectures import ModelSizes, model_sizes, sizes_of
+from cloud_worker.architectures import ModelSizes, model_sizes, sizes_of
 from cloud_worker.forge.export.errors import CombinationRefusedError, NotEnoughRoomError, TokenizerMissingError
 from cloud_worker.forge.export.options import BuilderOptions
 from cloud_worker.forge.export.precision import method_name
