@@ -9,8 +9,9 @@ The rows themselves are moved by edgewise.graphs (CacheRow.keep); who may reuse 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ LEAST_CONTEXT: Final = 256
 
 ReadKeys = Callable[[int, int], npt.NDArray[Any]]
 """Keys [layers, kv_heads, stop - start, head_dim] of the rows start..stop of a cache."""
+logger = logging.getLogger(__name__)
 
 
 class ContextMode(StrEnum):
@@ -98,6 +100,20 @@ class ContextPolicy:
         chosen = self.sinks + lowest_norms(read_keys(self.sinks, newest), keys)
         everywhere = np.broadcast_to(common, (*chosen.shape[:2], common.size))
         return np.concatenate([everywhere[:, :, : self.sinks], chosen, everywhere[:, :, self.sinks :]], axis=2)
+
+
+def chosen_policy(
+    mode: ContextMode, given: ContextPolicy | None, context_tokens: int, *, codes: bool
+) -> ContextPolicy | None:
+    """What drops rows; None where every text that fits into the context keeps them all. `codes`: the cache holds int8
+    codes, whose norms are not those of keys."""
+    policy = None if mode is ContextMode.FULL else given or ContextPolicy.scaled(context_tokens)
+    if policy is None or policy.full >= context_tokens:
+        return None
+    if policy.keys and codes:
+        logger.warning("the cache holds codes, not keys: long texts keep no key tokens, but a wider window")
+        return replace(policy, keys=0)
+    return policy
 
 
 def lowest_norms(keys: npt.NDArray[Any], count: int) -> RowChoice:

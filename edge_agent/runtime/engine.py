@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from edge_agent.runtime import self_check
+from edge_agent.ladder.limits import Limits
+from edge_agent.runtime.adapters import Adapters
 from edge_agent.runtime.admission import Admission, Memory, Promise, Verdict
-from edge_agent.runtime.context import ContextMode, ContextPolicy
+from edge_agent.runtime.context import ContextMode, ContextPolicy, chosen_policy
+from edge_agent.runtime.failures import failed, unsupported
 from edge_agent.runtime.kv_disk import DiskOptions, open_disk
 from edge_agent.runtime.kv_file import Origin
+from edge_agent.runtime.loading import within_memory
 from edge_agent.runtime.numerics import Numerics, numerics_id
+from edge_agent.runtime.opening import graph_digest, open_graph
 from edge_agent.runtime.prefixes import Contexts
 from edge_agent.runtime.sequence import OnnxSequence, Reading
 from edge_agent.runtime.slots import Slot, Slots
 from edge_agent.runtime.step_costs import StepCosts
 from edgewise.generation.sampling import check_sampling
 from edgewise.generation.state import GenerationState
-from edgewise.graphs import CacheRow, DecoderGraph, GraphShape, SessionSettings, kernel_id
-from edgewise.graphs.prepacked import PrepackedStore
+from edgewise.graphs import Adapter, CacheRow, DecoderGraph, GraphShape, kernel_id
 from edgewise.node.engine import EngineStats, StepOutput
 from edgewise.wire.errors import (
-    ManifestError,
     MessageTooLongError,
     TierRefusedError,
-    UnsupportedParameterError,
 )
 from edgewise.wire.manifest import Manifest, load_manifest
 
@@ -50,7 +50,8 @@ class EngineOptions:
     `machine_dir` keeps what was found out about this machine, and the weights in the order of its kernels; None finds
     it out at every load. `prefix_bytes` of contexts are kept for later prompts beside the slots, and `saved` says where
     they outlive the process. `windowed` bounds the rows of a long text by `context_policy`, or by one that fits the
-    model where none is given. `memory_reserve_bytes` are left to others; None leaves a share of all memory.
+    model where none is given. `memory_reserve_bytes` are left to others; None leaves a share of all memory. `adapters`
+    are files by name; one that does not fit is left out.
     """
 
     threads: int = 1
@@ -67,6 +68,7 @@ class EngineOptions:
     context: ContextMode = ContextMode.FULL
     context_policy: ContextPolicy | None = None
     memory_reserve_bytes: int | None = None
+    adapters: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass
@@ -98,18 +100,29 @@ class OnnxEngine:
         self._graph = graph
         self._clock = clock
         self._limit = min(manifest.context_tokens, self._options.context_tokens or manifest.context_tokens)
-        policy = _policy(self._options, self._limit, graph.shape)
-        self._reading = _reading(self._options, clock, self._limit, policy)
+        codes = not np.issubdtype(graph.shape.kv_dtype, np.floating)
+        policy = chosen_policy(self._options.context, self._options.context_policy, self._limit, codes=codes)
+        self._limits = Limits()
+        self._reading = replace(
+            _reading(self._options, clock, self._limit, policy), may_draft=lambda: self._limits.speculation
+        )
+        self.adapters = Adapters(manifest, graph)
+        self.adapters.load_all(self._options.adapters)
         self._waiting: dict[str, GenerationState] = {}
         self._running: dict[str, _Running] = {}
-        digest, numerics = _graph_digest(manifest), self._options.numerics
+        digest, numerics = graph_digest(manifest), self._options.numerics
         context = policy.name if policy else ""
         self._numerics_id = numerics_id(kernel_id(), digest, numerics, checked=checked, context=context)
         exact = numerics.exact and checked
-        origin = Origin.of(graph.shape, graph=digest, numerics=self._numerics_id, exact=exact)
+        self._saved_for: Origin | None = Origin.of(graph.shape, graph=digest, numerics=self._numerics_id, exact=exact)
         capacity = policy.full if policy else self._limit
-        contexts, disk = Contexts(self._options.prefix_bytes), open_disk(self._options.saved, origin)
-        self._slots = Slots(graph, count=self._options.slots, capacity=capacity, contexts=contexts, disk=disk)
+        self._slots = Slots(
+            graph,
+            count=self._options.slots,
+            capacity=capacity,
+            contexts=Contexts(self._options.prefix_bytes),
+            owner=lambda state: state.salt,
+        )
         self._admission = Admission(
             token_bytes=graph.shape.kv_bytes_per_token,
             most_tokens=capacity,
@@ -123,14 +136,18 @@ class OnnxEngine:
 
     @classmethod
     def load(cls, directory: Path, options: EngineOptions | None = None, *, verify: bool = True) -> OnnxEngine:
-        """Load a model directory. Raises ModelMissingError, ModelDigestError, ManifestError."""
+        """Load a model directory. Raises ModelMissingError, ModelDigestError, ManifestError, ModelTooLargeError."""
         options = options or EngineOptions()
         manifest = load_manifest(directory, verify=verify)
-        digest = _graph_digest(manifest)
-        prepacked = PrepackedStore(options.machine_dir / "prepacked") if options.machine_dir else None
-        settings = SessionSettings(options.threads, options.spinning, prepacked)
-        graph = DecoderGraph.load(directory / _graph_file(manifest, directory), settings, digest)
-        return cls(manifest, graph, options, checked=_checked(graph, manifest, options.machine_dir))
+        with within_memory(manifest, directory):
+            graph, checked = open_graph(
+                directory,
+                manifest,
+                threads=options.threads,
+                spinning=options.spinning,
+                machine_dir=options.machine_dir,
+            )
+            return cls(manifest, graph, options, checked=checked)
 
     @property
     def manifest(self) -> Manifest:
@@ -140,6 +157,10 @@ class OnnxEngine:
     def numerics_id(self) -> str:
         """Library, provider, vector extensions, graph digest, numerics; threads were measured to change no bit."""
         return self._numerics_id
+
+    @property
+    def vocab_size(self) -> int:
+        return self._graph.shape.vocab
 
     @property
     def shape(self) -> GraphShape:
@@ -164,6 +185,7 @@ class OnnxEngine:
         need, memory = self._admission.need_bytes(state), self._memory()
         if memory.verdict(need) is Verdict.REFUSE:
             raise self._admission.refusal(need, memory)
+        self._open_saved()
         self._waiting[attempt] = state
 
     def step(self) -> list[StepOutput]:
@@ -187,11 +209,54 @@ class OnnxEngine:
             admitted=self._admitted,
             drafted=self._drafted + sum(running.sequence.drafted for running in self._running.values()),
             accepted=self._accepted + sum(running.sequence.accepted for running in self._running.values()),
+            promised_bytes=sum(promise.growth_bytes for promise in self._promises()),
         )
+
+    def obey(self, limits: Limits) -> None:
+        """Draft, and keep contexts, within these limits from now on. Threads, pace and loading are not an engine's to
+        change (edge_agent/serving), and how the cache is kept is fixed with the graph and the context mode."""
+        self._limits = limits
+        self._slots.limit(limits.prefix_share, keep_idle=limits.keep_idle_kv)
+
+    def hand_on(self) -> Contexts:
+        """The contexts that no answer is using, for another engine whose `contexts_of` is the same; nothing is saved
+        to disk by this one any more."""
+        self._saved_for = None
+        return self._slots.hand_on()
+
+    def close(self) -> None:
+        """Let go of the graph and of all rows, without waiting for a collector. Nothing can be asked afterwards."""
+        self._waiting.clear()
+        self._running.clear()
+        self._slots.close()
+        del self._slots, self.adapters, self._reading
+        del self._graph.session
+
+    def take_over(self, contexts: Contexts) -> None:
+        """Keep the contexts of an engine that made them as this one would have."""
+        self._slots.take_over(contexts)
+
+    @property
+    def contexts_of(self) -> tuple[str, str]:
+        """What rows depend on: the digest of the graph, and the numerics."""
+        return graph_digest(self._manifest), self._numerics_id
 
     def idle_work(self) -> float | None:
         """Save a piece of what is kept (see `edgewise.node.engine.IdleWork`)."""
+        self._open_saved()
         return self._slots.idle_work()
+
+    def put_adapter(self, name: str, adapter: Adapter | None) -> None:
+        """Serve an adapter under a name from now on, None: nothing; free what had it where no answer runs under it.
+        Between two steps only."""
+        if gone := self.adapters.put(name, adapter):
+            self._slots.forget(gone)
+
+    def _open_saved(self) -> None:
+        """Before the first use, not before: opening removes what other models saved, and this one may never serve."""
+        origin, self._saved_for = self._saved_for, None
+        if origin is not None:
+            self._slots.save_to(open_disk(self._options.saved, origin))
 
     def check_integrity(self) -> None:
         """Every row is free or runs one sequence, and free rows keep what they claim. Raises AssertionError."""
@@ -209,11 +274,12 @@ class OnnxEngine:
                 remedy="shorten the messages, or let the cloud answer",
             )
         if state.grammar is not None:
-            raise _unsupported("a grammar", "no grammar: this runtime has no constrained decoding", "leave it out")
+            raise unsupported("a grammar", "no grammar: this runtime has no constrained decoding", "leave it out")
         vocab = self._graph.shape.vocab
         check_sampling(state.sampling, vocab)
         if not all(0 <= token < vocab for token in (*state.prompt_ids, *state.output_ids)):
-            raise _unsupported("these token ids", f"ids 0 to {vocab - 1}", "use this model's tokenizer")
+            raise unsupported("these token ids", f"ids 0 to {vocab - 1}", "use this model's tokenizer")
+        self.adapters.of(state)
 
     def _admit(self) -> Iterator[StepOutput]:
         """Give slots to those who wait, in order, while there is memory for them."""
@@ -232,7 +298,7 @@ class OnnxEngine:
         need, memory = self._admission.need_bytes(state), self._memory()
         verdict = memory.verdict(need)
         if verdict is Verdict.REFUSE:
-            return StepOutput(attempt, (), error=str(self._admission.refusal(need, memory)))
+            return StepOutput(attempt, (), error=self._admission.refusal(need, memory))
         if verdict is Verdict.ADMIT:
             self._begin(attempt, state, need)
             del self._waiting[attempt]
@@ -260,14 +326,16 @@ class OnnxEngine:
         self._admitted += (attempt,)
 
     def _free_row(self, state: GenerationState) -> tuple[Slot, CacheRow]:
-        taken = self._slots.take(state)
+        taken = self._slots.take(state, self.adapters.of(state))
         assert taken is not None, "no slot is free"
         return taken
 
     def _memory(self, *more: Promise) -> Memory:
         """This moment, with `more` beside what was promised to those who run."""
-        running = (Promise(each.need_bytes, each.sequence.row.touched_bytes) for each in self._running.values())
-        return self._admission.memory(self._slots.idle_bytes, (*running, *more))
+        return self._admission.memory(self._slots.idle_bytes, (*self._promises(), *more))
+
+    def _promises(self) -> Iterator[Promise]:
+        return (Promise(each.need_bytes, each.sequence.row.touched_bytes) for each in self._running.values())
 
     def _decode_all(self) -> Iterator[StepOutput]:
         started, count = self._clock(), 0
@@ -297,7 +365,7 @@ class OnnxEngine:
         try:
             output = work()
         except Exception as error:  # noqa: BLE001  the binding's exceptions share no public base class
-            output = StepOutput(attempt, (), error=f"The edge engine failed on this answer: {error}")
+            output = StepOutput(attempt, (), error=failed(error))
         if output is not None and (output.finish or output.error):
             self._release(attempt)
         return output
@@ -307,19 +375,8 @@ class OnnxEngine:
             self._drafted += running.sequence.drafted
             self._accepted += running.sequence.accepted
             self._slots.give_back(running.slot, running.sequence.kept_ids)
-
-
-def _policy(options: EngineOptions, context_tokens: int, shape: GraphShape) -> ContextPolicy | None:
-    """What drops rows; None where every text that fits into the context keeps them all."""
-    if options.context is ContextMode.FULL:
-        return None
-    policy = options.context_policy or ContextPolicy.scaled(context_tokens)
-    if policy is None or policy.full >= context_tokens:
-        return None
-    if policy.keys and not np.issubdtype(shape.kv_dtype, np.floating):
-        logger.warning("the cache holds codes, not keys: long texts keep no key tokens, but a wider window")
-        return replace(policy, keys=0)
-    return policy
+            if self.adapters.forgot(adapter := running.sequence.row.adapter):
+                self._slots.forget(adapter)
 
 
 def _reading(
@@ -334,44 +391,4 @@ def _reading(
         numerics=options.numerics,
         costs=StepCosts(pads=options.numerics.pads) if speculates else None,
         clock=clock,
-    )
-
-
-def _checked(graph: DecoderGraph, manifest: Manifest, machine_dir: Path | None) -> bool:
-    """Whether this machine keeps what exact answers rest on. Raises ManifestError for a graph that does not run."""
-    try:
-        holds = self_check.remembered(graph, kernel_id(), _graph_digest(manifest), machine_dir, manifest.context_tokens)
-    except Exception as error:
-        raise ManifestError(
-            f"The graph {graph.path.name} loads, but does not run: {str(error)[:300]}",
-            where=str(graph.path),
-            expected="a decoder graph that reads a few tokens",
-            remedy="export the model again: edgewise model export DIR --out FOLDER",
-        ) from error
-    if not holds:
-        logger.warning("this machine's kernels give other bits for other splits of a text: answers are not exact here")
-    return holds
-
-
-def _graph_file(manifest: Manifest, directory: Path) -> str:
-    graphs = [name for name in manifest.files if name.endswith(".onnx")]
-    if len(graphs) != 1:
-        raise ManifestError(
-            f"The model has {len(graphs)} .onnx files",
-            where=str(directory),
-            expected="exactly one graph",
-            remedy="use an edge model directory",
-        )
-    return graphs[0]
-
-
-def _graph_digest(manifest: Manifest) -> str:
-    """Digest of the graph and of the weight files beside it, whichever of them holds the tensors."""
-    listed = sorted((name, entry.sha256) for name, entry in manifest.files.items() if ".onnx" in name)
-    return hashlib.sha256(repr(listed).encode()).hexdigest()
-
-
-def _unsupported(what: str, expected: str, remedy: str) -> UnsupportedParameterError:
-    return UnsupportedParameterError(
-        f"The edge engine cannot take {what}", where="edge engine", expected=expected, remedy=remedy
     )

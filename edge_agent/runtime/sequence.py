@@ -13,16 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge_agent.runtime.context import ContextPolicy, make_room
-from edge_agent.runtime.drafting import Draft
 from edge_agent.runtime.numerics import Numerics
 from edge_agent.runtime.speculation import Speculation
 from edge_agent.runtime.step_costs import StepCosts
-from edgewise.generation.probabilities import TokenProbability, token_probability
-from edgewise.generation.sampling import next_token
 from edgewise.generation.state import GenerationState
+from edgewise.generation.verification import Ask, Said, verified
 from edgewise.graphs import TILE_ROWS, CacheRow, Logits
 from edgewise.node.engine import StepOutput
-from edgewise.routing.tier import Finish
+from edgewise.speculation import Draft
 
 REPLAY_PER_STEP = 16
 """Single calls of one step while output ids are replayed."""
@@ -33,7 +31,8 @@ class Reading:
     """How the sequences of one engine read: chunk of a prefill call, numerics, and the device's costs.
 
     `context_tokens` is the most that prompt and answer may have; None takes what a row holds. `policy` says which rows
-    of a long text stay; None keeps them all. `costs` None drafts nothing; `clock` gives seconds for them.
+    of a long text stay; None keeps them all. `costs` None drafts nothing; `clock` gives seconds for them. `may_draft`
+    is asked before every draft, of running answers too.
     """
 
     chunk: int
@@ -42,6 +41,7 @@ class Reading:
     numerics: Numerics = Numerics.ONE_ROW
     costs: StepCosts | None = None
     clock: Callable[[], float] = time.perf_counter
+    may_draft: Callable[[], bool] = lambda: True
 
 
 class OnnxSequence:
@@ -132,34 +132,18 @@ class OnnxSequence:
 
     def _draft(self) -> Draft:
         """Never more ids than may still be said before the last one."""
-        if self._speculation is None:
+        if self._speculation is None or not self._reading.may_draft():
             return Draft()
         room = min(self._limit - self._used(), self._place_after(self.row.length) - self.row.length)
         return self._speculation.draft(min(self.state.budget, room) - 1)
 
     def _say(self, logits: Logits, draft: Draft) -> StepOutput:
         """Draw a token from each row [vocab] of `logits` while the one before it was drawn as drafted."""
-        said, seen, finish, held = list[int](), list[TokenProbability](), None, 0
-        for place, row in enumerate(logits):
-            token = next_token(row, self.state)
-            finish = self._take(token)
-            if self.state.probabilities:
-                seen.append(token_probability(row, token))
-            if finish == "stop":
-                break
-            said.append(token)
-            if finish or place == len(draft.ids) or token != draft.ids[place]:
-                break
-            held += 1
-        self._account(draft, said, held)
-        return StepOutput(self.attempt, tuple(said), finish, probabilities=tuple(seen))
-
-    def _take(self, token: int) -> Finish | None:
-        """Let the answer go on with `token`; how it ends with it, if it does."""
-        if token in self._eos:
-            return "stop"
-        self.state = self.state.advanced((token,), "")
-        return "length" if self._is_full() else None
+        most = max(1, min(self.state.budget, self._limit - self._used()))
+        said = verified(logits, Ask(self.state, draft.ids, self._eos, most))
+        self.state = said.state
+        self._account(draft, said)
+        return StepOutput(self.attempt, said.ids, said.finish, said.error, said.probabilities)
 
     def _is_full(self) -> bool:
         return self.state.budget <= 0 or self._used() >= self._limit
@@ -168,11 +152,11 @@ class OnnxSequence:
         """Tokens of prompt and output."""
         return len(self.state.prompt_ids) + len(self.state.output_ids)
 
-    def _account(self, draft: Draft, said: list[int], held: int) -> None:
+    def _account(self, draft: Draft, said: Said) -> None:
         self.drafted += len(draft.ids)
-        self.accepted += held
+        self.accepted += said.held
         if self._speculation:
-            self._speculation.verified(draft, said, held)
+            self._speculation.verified(draft, said.ids, said.held)
 
 
 def _known(state: GenerationState) -> tuple[int, ...]:

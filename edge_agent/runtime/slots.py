@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from edge_agent.runtime.adapters import salted
 from edge_agent.runtime.kv_disk import KvDisk, Read
 from edge_agent.runtime.kv_file import KvFileError
 from edge_agent.runtime.prefixes import BLOCK_TOKENS, Chain, Context, Contexts, Prompt
 from edgewise.generation.state import GenerationState
-from edgewise.graphs import CacheRow, DecoderGraph, KvRows
+from edgewise.graphs import Adapter, CacheRow, DecoderGraph, KvRows
 
 NOTHING: Final = Chain()
 LEAST_ROW_TOKENS: Final = 256
@@ -67,6 +68,8 @@ class Slots:
         self._disk = disk
         self._owner = owner
         self._turn = 0
+        self._keeps_idle = True
+        self._context_bytes = self._contexts.max_bytes
         self.capacity = capacity
 
     def __len__(self) -> int:
@@ -102,15 +105,59 @@ class Slots:
                 count -= slot.row.touched_bytes
                 slot.row, slot.chain = None, NOTHING
 
-    def take(self, state: GenerationState) -> tuple[Slot, CacheRow] | None:
+    def save_to(self, disk: KvDisk | None) -> None:
+        """Keep contexts beyond the process there from now on."""
+        self._disk = disk
+
+    def close(self) -> None:
+        """Let go of every row and context, in use or not; nothing can be asked afterwards."""
+        if self._disk is not None:
+            self._disk.stop_saving()
+        for slot in self._slots:
+            slot.row, slot.chain = None, NOTHING
+        self._slots.clear()
+        del self._contexts, self._disk, self._graph
+
+    def limit(self, share: float, *, keep_idle: bool) -> None:
+        """Keep contexts within this share of their budget, 0 saves none to disk either; without `keep_idle` every row
+        that no answer is using is given up, now and later."""
+        if share <= 0 and self._disk is not None:
+            self._disk.stop_saving()
+        self._contexts.shrink(int(self._context_bytes * share))
+        self._keeps_idle = keep_idle
+        if not keep_idle:
+            self.give_up(self.idle_bytes)
+
+    def hand_on(self) -> Contexts:
+        """All that is kept in rows and memory, for another engine of the same graph and numerics; the disk goes along.
+
+        What running answers still read can be handed on when they have ended.
+        """
+        for slot in sorted(self._slots, key=lambda slot: slot.used):
+            if slot.offers.length:
+                self._save(slot, 0)
+        if self._disk is not None:
+            self._disk.stop_saving()
+        handed, self._contexts, self._disk = self._contexts, Contexts(self._contexts.max_bytes), None
+        self.give_up(self.idle_bytes)
+        return handed
+
+    def take_over(self, contexts: Contexts) -> None:
+        """Keep what another engine handed on, within the budget of this one."""
+        for context in reversed(list(contexts)):
+            self._contexts.keep(context)
+
+    def take(self, state: GenerationState, adapter: Adapter | None = None) -> tuple[Slot, CacheRow] | None:
         """A free row that holds the longest known beginning of the prompt (`row.length`); None when all are busy.
 
+        It reads with `adapter` (None: without), and holds nothing that another one read.
         Whatever it raises (MemoryError), rows stay free and hold what they claim to.
         """
-        prompt = Prompt(state.prompt_ids, self._owner(state))
+        adapter = adapter or self._graph.bare
+        prompt = Prompt(state.prompt_ids, salted(self._owner(state), adapter))
         while free := [slot for slot in self._slots if not slot.busy]:
             try:
-                slot, row = self._prepared(free, prompt, len(state.prompt_ids) + state.max_tokens)
+                slot, row = self._prepared(free, prompt, adapter, len(state.prompt_ids) + state.max_tokens)
             except KvFileError:
                 continue  # the disk has dropped that file, and something else may do
             slot.busy, slot.private = True, state.local_only
@@ -118,7 +165,7 @@ class Slots:
             return slot, row
         return None
 
-    def _prepared(self, free: list[Slot], prompt: Prompt, tokens: int) -> tuple[Slot, CacheRow]:
+    def _prepared(self, free: list[Slot], prompt: Prompt, adapter: Adapter, tokens: int) -> tuple[Slot, CacheRow]:
         """A free row for `tokens` tokens with the longest known beginning of the prompt.
 
         Raises KvFileError when a file was dropped.
@@ -132,6 +179,7 @@ class Slots:
         self._save(slot, shared)
         row = slot.row = self._fitting(slot.row, tokens, shared)
         row.rewind(shared)
+        row.use(adapter)
         slot.chain = prompt.beginning(shared)
         for piece in pieces or ():
             row.write(row.length, piece)
@@ -147,6 +195,7 @@ class Slots:
             return row
         longer = self._graph.new_row(wanted)
         if row is not None and shared:
+            longer.use(row.adapter)
             longer.write(0, row.read(0, shared))
         return longer
 
@@ -156,6 +205,14 @@ class Slots:
         self._turn += 1
         slot.busy, slot.used = False, self._turn
         slot.chain = Chain.of(kept_ids[:held], slot.chain.salt)
+        if not self._keeps_idle:
+            slot.row, slot.chain = None, NOTHING
+
+    def forget(self, adapter: Adapter) -> None:
+        """Give up the free rows that hold an adapter: it takes memory as long as one does."""
+        for slot in self._slots:
+            if not slot.busy and slot.row is not None and slot.row.adapter is adapter:
+                slot.row, slot.chain = None, NOTHING
 
     def idle_work(self) -> float | None:
         """Save a piece to disk while nobody asks. Seconds after which to ask again; None for not before an answer."""

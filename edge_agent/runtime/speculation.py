@@ -1,7 +1,8 @@
 """How many ids to draft for one answer: as many as give the most tokens per second, by acceptance and cost. Pure.
 
 A draft that is accepted makes the match before it one id longer, so the chance of each draft is kept by the length of
-its match (1, 2, 3 and more), decayed. Drafts come from drafting.py, costs from step_costs.py; verifying is sequence.py.
+its match (1, 2, 3 and more), decayed. Drafts come from edgewise.speculation, costs from step_costs.py; verifying is
+sequence.py.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from edge_agent.runtime.drafting import LONGEST_MATCH, MOST_DRAFTS, Draft, PromptLookup
 from edge_agent.runtime.step_costs import StepCosts
+from edgewise.speculation import LONGEST_MATCH, MOST_DRAFTS, Draft, PromptLookup
 
 FIRST_CHANCES: Final = (0.3, 0.5, 0.7)
 """Chance that a draft holds after a match of 1, 2 and 3 ids, before this answer has shown any."""

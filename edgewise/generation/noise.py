@@ -29,6 +29,9 @@ LOG2_LN2 = int(log2_fixed(np.array([ln2_fixed(52)], dtype=np.int64))[0]) - (52 <
 SIEVE_MARGIN = 0.05
 """More than what the noise's grid (0.018) and any libm can be wrong by."""
 _BLOCK = 8192
+_SIEVE_BLOCK = 32768
+"""Tokens that are hashed at a time: few calls, and the scratch stays in a core's own cache."""
+_COUNTERS = (np.arange(_SIEVE_BLOCK, dtype=np.uint64) + np.uint64(1)) * np.uint64(GOLDEN)
 
 
 def mix64(number: int) -> int:
@@ -88,11 +91,36 @@ class Noise:
 
         Noise never decreases with that number, so libm may decide here, with a margin far above its errors and ours.
         """
-        threshold = math.floor(math.exp(-math.exp(SIEVE_MARGIN - least)) * (1 << UNIFORM_BITS)) - 1
+        threshold = _uniform_below(least)
         found = np.empty(len(token_ids), dtype=np.bool_)
         for start in range(0, len(token_ids), _BLOCK):
             found[start : start + _BLOCK] = self._uniform(token_ids[start : start + _BLOCK]) >= threshold
         return found
 
+    def reaching(self, vocab_size: int, least: float) -> Ints:
+        """Ascending, all ids below `vocab_size` whose noise may be `least` or more, and few others.
+
+        The hash's last step leaves its 31 highest bits as they were, so these are compared before it.
+        """
+        low_bits = 64 - MIX_SHIFTS[2]
+        threshold = np.uint64(max(_uniform_below(least), 0) >> (UNIFORM_BITS - MIX_SHIFTS[2]) << low_bits)
+        number, shifted = np.empty((2, min(vocab_size, _SIEVE_BLOCK)), dtype=np.uint64)
+        found = list[Ints]()
+        for start in range(0, vocab_size, _SIEVE_BLOCK):
+            count = min(vocab_size - start, _SIEVE_BLOCK)
+            number, shifted = number[:count], shifted[:count]
+            np.add(_COUNTERS[:count], np.uint64((self._key + start * GOLDEN) & MASK64), out=number)
+            for bits, factor in ((MIX_SHIFTS[0], MIX_FIRST), (MIX_SHIFTS[1], MIX_SECOND)):
+                np.right_shift(number, np.uint64(bits), out=shifted)
+                np.bitwise_xor(number, shifted, out=number)
+                np.multiply(number, np.uint64(factor), out=number)
+            found.append(np.flatnonzero(number >= threshold) + start)
+        return np.concatenate(found)
+
     def _uniform(self, token_ids: Ints) -> Ints:
         return (_hash(self._key, token_ids) >> np.uint64(64 - UNIFORM_BITS)).astype(np.int64)
+
+
+def _uniform_below(least: float) -> int:
+    """A uniform number, 40 bits, below every one whose noise is at least `least`; may be negative."""
+    return math.floor(math.exp(-math.exp(SIEVE_MARGIN - least)) * (1 << UNIFORM_BITS)) - 1

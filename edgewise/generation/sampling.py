@@ -1,14 +1,14 @@
 """The next token as a pure function of (logits, state): penalties, temperature, filters, Gumbel noise, largest wins.
 
 Everything that decides is either a correctly rounded float64 operation or whole-number arithmetic, so no order of
-summation and no libm can change a token (docs/adr/0003-integer-sampling.md). The torch twin is
-cloud_worker/engine/sampler.py; the noise is noise.py.
+summation and no libm can change a token (docs/adr/0003-integer-sampling.md). This is the definition:
+penalties are penalties.py, the noise noise.py; drawing.py finds the same token faster, and the torch twin is
+cloud_worker/engine/sampler.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgewise.generation.fixed_point import EXP2_IN_BITS, EXP2_OUT_BITS, Ints, exp2_fixed, log2_e_fixed
 from edgewise.generation.noise import Noise
+from edgewise.generation.penalties import touched_scores
 from edgewise.generation.state import GenerationState, Sampling
 from edgewise.wire.errors import BadRequestError, TierError
 
@@ -46,6 +47,7 @@ def check_sampling(sampling: Sampling, vocab_size: int) -> None:
         (0 <= sampling.min_p <= 1, "min_p", "a number in [0, 1]"),
         (math.isfinite(sampling.frequency_penalty), "frequency_penalty", "a finite number"),
         (math.isfinite(sampling.presence_penalty), "presence_penalty", "a finite number"),
+        (0.01 <= sampling.repetition_penalty <= 100, "repetition_penalty", "a number from 0.01 to 100"),
         (all(map(math.isfinite, sampling.logit_bias.values())), "logit_bias", "finite numbers"),
         (all(0 <= i < vocab_size for i in sampling.logit_bias), "logit_bias", f"token ids below {vocab_size}"),
     ]
@@ -104,27 +106,16 @@ def bad_logits(shape: Sequence[int]) -> LogitsError:
 
 
 def adjusted_scores(logits: NDArray[np.float32], state: GenerationState) -> Floats:
-    """Logits in float64 after penalties on the ids said so far and the client's bias (OpenAI's definition).
+    """Logits in float64 after penalties and the client's bias.
 
     Raises LogitsError when one of `logits` is not finite or their shape is not [V].
     """
     if logits.ndim != 1 or not np.isfinite(logits).all():
         raise bad_logits(logits.shape)
     scores = logits.astype(np.float64)
-    for token, change in score_changes(state).items():
-        scores[token] += change
+    ids, changed = touched_scores(logits, state)
+    scores[ids] = changed
     return scores
-
-
-def score_changes(state: GenerationState) -> dict[int, float]:
-    """What penalties and bias add to the score of each token that they touch."""
-    sampling, changes = state.sampling, {}
-    if sampling.frequency_penalty or sampling.presence_penalty:
-        for token, count in Counter(state.output_ids).items():
-            changes[token] = -(count * sampling.frequency_penalty) - sampling.presence_penalty
-    for token, bias in sampling.logit_bias.items():
-        changes[token] = changes.get(token, 0.0) + bias
-    return changes
 
 
 def kept_ids(gaps: Floats, sampling: Sampling) -> Ints | None:

@@ -6,7 +6,12 @@ seam; a new field must be listed in `tests/edgewise/generation/test_state.py`, w
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+SALT_MAX_BYTES = 64
+"""As many as the names of contexts can be keyed by (BLAKE2b)."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -17,7 +22,11 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How the next token is drawn. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 switch the filters off."""
+    """How the next token is drawn. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 switch the filters off.
+
+    `repetition_penalty` divides positive and multiplies negative logits of tokens that stand in prompt or output; 1 is
+    off. The other penalties look at the output alone.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -26,6 +35,7 @@ class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     logit_bias: dict[int, float] = {}
+    repetition_penalty: float = 1.0
 
 
 class GenerationState(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,10 +43,13 @@ class GenerationState(msgspec.Struct, frozen=True, kw_only=True):
 
     `prompt_ids` and `output_ids` are token ids of the tokenizer named by `tokenizer_digest`. `max_tokens` counts the
     whole answer, so what is left is `budget`. `seed` is always explicit (the gateway draws one when the client gave
-    none). `model` is the model that the client named; `model_version` the manifest id that began the answer.
-    `output_text` is what the output ids released so far, for tiers that only speak text. A `local_only` state never
-    leaves the device it is on: every tier that would send it elsewhere refuses it. `probabilities` asks the engine to
-    tell how sure it was of each token.
+    none). `model` is the model that the client named; `model_version` the version that spoke last, if any did: a
+    manifest id, under an adapter with `+` and its digest. `output_text` is what the output ids released so far, for
+    tiers that only speak text. A `local_only` state never leaves the device it is on: every tier that would send it
+    elsewhere refuses it. `probabilities` asks the engine to tell how sure it was of each token. States with different
+    `salt`s never reuse each other's rows; whoever answers makes it of the caller (edgewise/api/owners.py), and no
+    token depends on it. `alone` says to the tier that is asked that nobody else may or can make this answer: a device
+    then takes it where it would rather not.
     """
 
     prompt_ids: tuple[int, ...]
@@ -58,6 +71,8 @@ class GenerationState(msgspec.Struct, frozen=True, kw_only=True):
     numerics_id: str = ""
     local_only: bool = False
     probabilities: bool = False
+    salt: Annotated[bytes, msgspec.Meta(max_length=SALT_MAX_BYTES)] = b""
+    alone: bool = False
 
     @property
     def budget(self) -> int:

@@ -36,6 +36,11 @@ class _TokenizerFile(msgspec.Struct):
     added_tokens: list[_AddedToken] = []
 
 
+PIECE_CHARS = 4096
+LONG_CHARS_PER_ID = 8
+"""Texts with fewer characters for each id of a limit are encoded without ado: that bounds the memory well enough."""
+
+
 class ChatTokenizer:
     """Immutable after construction and safe to share between threads.
 
@@ -77,6 +82,22 @@ class ChatTokenizer:
             tokenizer = self._trusted if part.trusted else self._plain
             ids.extend(tokenizer.encode(part.text, add_special_tokens=False).ids)
         return tuple(ids)
+
+    def surely_longer(self, messages: Sequence[Message], limit: int) -> bool:
+        """Whether the messages make more than `limit` ids by far; told without encoding much more than that.
+
+        They are counted piece by piece, in little memory. A cut makes a few ids too many at most, so twice the limit
+        is needed; whatever is less than that is for `encode_chat` to count.
+        """
+        if sum(len(message.content) for message in messages) <= LONG_CHARS_PER_ID * limit:
+            return False
+        counted = 0
+        for message in messages:
+            for start in range(0, len(message.content), PIECE_CHARS):
+                counted += len(self.encode(message.content[start : start + PIECE_CHARS]))
+                if counted > 2 * limit:
+                    return True
+        return False
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes that a token stands for; none for special tokens and for ids outside the vocabulary."""

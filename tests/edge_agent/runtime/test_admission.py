@@ -151,8 +151,9 @@ def test_who_waits_is_told_when_the_memory_went_elsewhere(graph: DecoderGraph, t
     engine = OnnxEngine(tiny_manifest, graph, replace(OPTIONS, slots=1), available=lambda: free)
     engine.submit("waits", state(100, max_tokens=20))
     free = 0
-    outputs = run_all(engine)["waits"]
-    assert [output.finish for output in outputs] == [None] and "memory" in (outputs[0].error or "")
+    (output,) = run_all(engine)["waits"]
+    assert output.finish is None and isinstance(output.error, TierRefusedError)
+    assert "memory" in output.error.message and "max_tokens" in output.error.remedy and output.error.retry_after_s
 
 
 def test_what_is_kept_is_given_up_for_an_answer_that_needs_it(graph: DecoderGraph, tiny_manifest: Manifest) -> None:

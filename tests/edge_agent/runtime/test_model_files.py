@@ -35,7 +35,9 @@ def test_a_changed_graph_is_not_loaded(tiny_dir: Path, tmp_path: Path) -> None:
         OnnxEngine.load(tmp_path / "m")
 
 
-@pytest.mark.parametrize("damage", ["no graph", "garbage", "another form", "wrong head width", "not a decoder"])
+@pytest.mark.parametrize(
+    "damage", ["no graph", "garbage", "truncated", "another form", "wrong head width", "not a decoder"]
+)
 def test_a_directory_whose_manifest_fits_but_whose_graph_does_not(tiny_dir: Path, tmp_path: Path, damage: str) -> None:
     directory = tmp_path / "m"
     shutil.copytree(tiny_dir, directory)
@@ -45,6 +47,9 @@ def test_a_directory_whose_manifest_fits_but_whose_graph_does_not(tiny_dir: Path
         (directory / "model.onnx").rename(directory / weights)
     elif damage == "garbage":
         (directory / "model.onnx").write_bytes(b"\x08\x0a" + bytes(100))
+    elif damage == "truncated":
+        graph = (directory / "model.onnx").read_bytes()
+        (directory / "model.onnx").write_bytes(graph[: len(graph) // 2])
     elif damage == "another form":
         _describe(directory / "model.onnx", {FORM_KEY: "0"})
     elif damage == "wrong head width":

@@ -17,6 +17,7 @@ from edgewise.graphs import CacheRow, DecoderGraph, KvRows, Logits
 from edgewise.wire.errors import (
     EdgewiseError,
     MessageTooLongError,
+    TierError,
     TierRefusedError,
     UnsupportedParameterError,
 )
@@ -103,6 +104,15 @@ def test_the_last_token_is_always_read_again_for_its_logits(engine: OnnxEngine, 
     first = answer(engine, state(prompt, max_tokens=4))
     assert answer(engine, state(prompt, max_tokens=4)) == first
     assert engine.reused_tokens == reused
+
+
+def test_owners_reuse_nothing_of_each_other_and_say_the_same(engine: OnnxEngine) -> None:
+    reused, said = [], set()
+    for salt in (b"one", b"two", b"", b"one", b"two", b""):
+        before = engine.reused_tokens
+        said.add(answer(engine, state(100, salt=salt)))
+        reused.append(engine.reused_tokens - before)
+    assert reused == [0, 0, 0, 99, 99, 99] and len(said) == 1
 
 
 def test_a_prompt_that_was_cancelled_in_mid_prefill_leaves_only_what_was_read(engine: OnnxEngine) -> None:
@@ -319,7 +329,8 @@ def test_a_sequence_that_cannot_begin_ends_alone_and_leaves_its_row(
     assert failing.calls_until <= 0, "nothing failed"
     assert len(begun + ids_of(seen["good"])) == 20
     errors = {name: outputs[-1].error for name, outputs in seen.items() if outputs[-1].error}
-    assert list(errors.values()) == ["The edge engine failed on this answer: no memory for that"]
+    (error,) = errors.values()
+    assert error.message == "The edge engine failed on this answer: no memory for that"
     assert "good" not in errors
     assert not any(slot.busy for slot in engine._slots._slots), "a row was lost"
     assert [answer(engine, one) for one in asked] == expected
@@ -331,5 +342,7 @@ def test_a_broken_sequence_ends_alone(tiny_dir: Path, tiny_manifest: Manifest, w
     engine.submit("good", state((5, 6, 7), max_tokens=3))
     engine.submit("bad", state((5, 77), max_tokens=3) if where == "prompt" else state((5, 6), output_ids=(8, 77)))
     seen = run_all(engine)
-    assert [output.error for output in seen["bad"]] == ["The edge engine failed on this answer: kernel fault"]
+    (error,) = [output.error for output in seen["bad"]]
+    assert isinstance(error, TierError) and error.message == "The edge engine failed on this answer: kernel fault"
+    assert error.remedy and error.retryable
     assert len(ids_of(seen["good"])) == 3

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.runtime.drafting import Draft
 from edge_agent.runtime.speculation import EXPLORATION, MOST_CREDIT, Acceptance, Speculation, expected_tokens
 from edge_agent.runtime.step_costs import StepCosts
+from edgewise.speculation import Draft
 
 LOOP = (1, 2, 3, 4, 5, 6, 7)
 

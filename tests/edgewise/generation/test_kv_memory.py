@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_worker.engine.models.qwen2 import KVCache, Qwen2Config, block_bytes
+from cloud_worker.forge.qwen2 import KVCache, Qwen2Config, block_bytes
 from edgewise.generation.kv_memory import KV_ELEMENTS, KvElement, kv_bytes
 
 GIB = 2**30

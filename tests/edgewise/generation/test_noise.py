@@ -91,3 +91,12 @@ def test_the_sieve_never_drops_a_token_that_reaches(least: float) -> None:
     kept, reached = noise.may_reach(ids, least), noise.of(ids) >= least
     assert not (reached & ~kept).any()
     assert kept.sum() <= 1.1 * reached.sum() + 5  # and it is a sieve
+
+
+@pytest.mark.parametrize("vocab_size", [1, 5000, 32768, 70_001])
+@pytest.mark.parametrize("least", [-4.0, 0.0, 2.5, 6.0, 9.5, 30.0])
+def test_the_sieve_of_a_whole_vocabulary_drops_as_few(vocab_size: int, least: float) -> None:
+    noise = Noise(11, 2, 5)
+    kept, reached = noise.reaching(vocab_size, least), np.flatnonzero(noise.of(np.arange(vocab_size)) >= least)
+    assert np.isin(reached, kept).all() and (np.diff(kept) > 0).all()
+    assert len(kept) <= 1.1 * len(reached) + 5

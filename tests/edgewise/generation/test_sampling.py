@@ -21,6 +21,10 @@ def naive_next_token(logits: np.ndarray, state: GenerationState) -> int:
     """One token at a time, sorted lists and fractions: slow, obvious, same arithmetic."""
     rules, scores = state.sampling, [float(x) for x in logits]
     for token in range(len(scores)):
+        if token in state.prompt_ids + state.output_ids:
+            scores[token] = max(scores[token] / rules.repetition_penalty, 0) + min(
+                scores[token] * rules.repetition_penalty, 0
+            )
         count = state.output_ids.count(token)
         change = -(count * rules.frequency_penalty) - rules.presence_penalty if count else 0.0
         scores[token] += change + rules.logit_bias.get(token, 0.0)
@@ -54,6 +58,7 @@ rules = st.builds(
     frequency_penalty=st.sampled_from([0.0, 0.4]),
     presence_penalty=st.sampled_from([0.0, -1.1]),
     logit_bias=st.dictionaries(st.integers(0, 3), st.sampled_from([-100.0, 0.25, 100.0]), max_size=2),
+    repetition_penalty=st.sampled_from([1.0, 1.3, 0.5]),
 )
 
 
@@ -69,7 +74,7 @@ def test_equals_the_naive_model(
     scores: list[float], sampling: Sampling, said: list[int], seed: int, choice: int
 ) -> None:
     logits = np.array(scores, dtype=np.float32)
-    state = make_state(sampling=sampling, output_ids=tuple(said), seed=seed, choice=choice)
+    state = make_state(prompt_ids=(2, 0), sampling=sampling, output_ids=tuple(said), seed=seed, choice=choice)
     assert next_token(logits, state) == naive_next_token(logits, state)
 
 
@@ -174,6 +179,8 @@ def test_penalties_count_what_was_said() -> None:
         (Sampling(top_k=-1), "top_k"),
         (Sampling(min_p=2), "min_p"),
         (Sampling(frequency_penalty=math.inf), "frequency_penalty"),
+        (Sampling(repetition_penalty=0.0), "repetition_penalty"),
+        (Sampling(repetition_penalty=math.nan), "repetition_penalty"),
         (Sampling(presence_penalty=math.nan), "presence_penalty"),
         (Sampling(logit_bias={10: 1.0}), "logit_bias"),
         (Sampling(logit_bias={1: math.inf}), "logit_bias"),

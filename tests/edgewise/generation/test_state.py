@@ -1,8 +1,9 @@
 """GenerationState crosses every seam whole. A new field must be added to FULL, with a value that is not its default."""
 
 import msgspec
+import pytest
 
-from edgewise.generation.state import GenerationState, Message, Sampling
+from edgewise.generation.state import SALT_MAX_BYTES, GenerationState, Message, Sampling
 
 FULL_SAMPLING = Sampling(
     temperature=0.7,
@@ -12,6 +13,7 @@ FULL_SAMPLING = Sampling(
     frequency_penalty=0.1,
     presence_penalty=-0.2,
     logit_bias={5: -1.5, 7: 2.0},
+    repetition_penalty=1.2,
 )
 FULL = GenerationState(
     prompt_ids=(1, 2, 3),
@@ -33,6 +35,8 @@ FULL = GenerationState(
     numerics_id="n",
     local_only=True,
     probabilities=True,
+    salt=b"\x00\xff of an owner",
+    alone=True,
 )
 
 
@@ -47,6 +51,29 @@ def test_every_field_survives_the_wire() -> None:
     for codec in (msgspec.msgpack, msgspec.json):
         decoded = codec.decode(codec.encode(msgspec.structs.replace(FULL, tools=None)), type=GenerationState)
         assert decoded == msgspec.structs.replace(FULL, tools=None)
+
+
+def test_a_state_of_a_peer_that_knows_no_salt_has_none() -> None:
+    fields = msgspec.msgpack.decode(msgspec.msgpack.encode(msgspec.structs.replace(FULL, tools=None)))
+    del fields["salt"]
+    assert msgspec.convert(fields, GenerationState).salt == b""
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(fields), type=GenerationState).salt == b""
+
+
+def test_a_state_of_a_peer_that_knows_no_repetition_penalty_has_none() -> None:
+    fields = msgspec.msgpack.decode(msgspec.msgpack.encode(msgspec.structs.replace(FULL, tools=None)))
+    del fields["sampling"]["repetition_penalty"]
+    old = msgspec.msgpack.decode(msgspec.msgpack.encode(fields), type=GenerationState)
+    assert old.sampling == msgspec.structs.replace(FULL_SAMPLING, repetition_penalty=1.0)
+    assert b"repetition_penalty" not in msgspec.msgpack.encode(old)  # nor is an older peer told of what is off
+
+
+def test_a_salt_longer_than_names_can_be_keyed_by_is_refused() -> None:
+    longest = msgspec.structs.replace(FULL, tools=None, salt=bytes(SALT_MAX_BYTES))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(longest), type=GenerationState) == longest
+    too_long = msgspec.structs.replace(longest, salt=bytes(SALT_MAX_BYTES + 1))
+    with pytest.raises(msgspec.ValidationError, match="salt"):
+        msgspec.msgpack.decode(msgspec.msgpack.encode(too_long), type=GenerationState)
 
 
 def test_advancing_changes_only_what_was_said() -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from edgewise.generation.state import Message
-from edgewise.generation.tokenizer import ChatTokenizer
+from edgewise.generation.tokenizer import LONG_CHARS_PER_ID, PIECE_CHARS, ChatTokenizer
 from edgewise.wire.errors import ConfigError, ManifestError, ModelMissingError
 from edgewise.wire.manifest import TEMPLATE_FILE, TOKENIZER_FILE, build_manifest, write_manifest
 from tests.factories.tokenizers import END_ID, SPECIALS, TEMPLATE, tiny_tokenizer, tokenizer_json
@@ -44,6 +45,48 @@ def test_chat_ends_where_the_assistant_speaks() -> None:
         4,
         *TOKENIZER.encode("\n"),
     )
+
+
+LONG = st.lists(
+    texts | st.sampled_from(["x" * 9000, "word " * 3000, "你好" * 4000, "<|end|>" * 2000]), min_size=1, max_size=4
+)
+
+
+@given(LONG, st.integers(1, 2000))
+def test_only_what_is_too_long_is_surely_longer(contents: list[str], limit: int) -> None:
+    messages = [Message("user", content) for content in contents]
+    ids = len(TOKENIZER.encode_chat(messages))
+    longer = TOKENIZER.surely_longer(messages, limit)
+    assert not longer or ids > limit
+    assert longer or ids <= limit * LONG_CHARS_PER_ID * 4 + 100  # four bytes of a character, and the template's own
+
+
+def test_long_tokens_are_counted_before_a_text_is_called_too_long() -> None:
+    """Words of one token each: ten thousand characters that are few enough ids."""
+    word = " abcdefghijklmnopqrstuvw"
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    specials = [AddedToken(name, special=True) for name in SPECIALS]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
+    bpe.train_from_iterator([word * 9], trainer)
+    tokenizer, messages = ChatTokenizer(bpe.to_str().encode(), TEMPLATE.encode()), [Message("user", word * 500)]
+    ids = len(tokenizer.encode_chat(messages))
+    assert 500 <= ids < 540
+    assert [tokenizer.surely_longer(messages, limit) for limit in (540, ids, 300, 100)] == [False, False, False, True]
+
+
+def test_of_a_text_without_end_only_the_beginning_is_encoded() -> None:
+    encoded: list[int] = []
+
+    class Counting(ChatTokenizer):
+        def encode(self, text: str) -> tuple[int, ...]:
+            encoded.append(len(text))
+            return super().encode(text)
+
+    counting = Counting(tokenizer_json(), TEMPLATE.encode())
+    assert counting.surely_longer([Message("user", "x" * 1_000_000)], 1000)
+    assert sum(encoded) <= 2000 + PIECE_CHARS and max(encoded) == PIECE_CHARS
 
 
 def test_special_and_unknown_ids_have_no_bytes() -> None:

@@ -1,4 +1,4 @@
-"""Drafts from the text so far (prompt lookup): what followed the last time that the newest ids were seen. Pure.
+"""Drafts from the text so far (prompt lookup): what followed the last time that the newest ids were seen.
 
 ids    ... 7 8 9 4 5 ... 7 8 9 |          the longest end of 3, 2 or 1 ids that stood before; of several, the latest
 draft                            4 5 ...   what came after it, copied on past the end of the text where it gets there

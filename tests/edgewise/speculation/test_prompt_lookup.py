@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.runtime.drafting import LONGEST_MATCH, WINDOW_TOKENS, Draft, PromptLookup
+from edgewise.speculation import LONGEST_MATCH, WINDOW_TOKENS, Draft, PromptLookup
 
 FEW_IDS = st.lists(st.integers(0, 3), max_size=60)
 
