@@ -10,37 +10,41 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from edge_agent.adapted import AdaptedModels
 from edge_agent.cloud import FAMILY_MODEL, CloudTier, new_http_client
 from edge_agent.config import SETTINGS, AgentConfig
 from edge_agent.host import DeviceHost, Link
+from edge_agent.ladder import LadderWatch
 from edge_agent.local_api import LocalApi
 from edge_agent.policy_store import PolicyStore
 from edge_agent.policy_trust import TrustedKeys
-from edge_agent.runtime import OnnxEngine
-from edge_agent.runtime.engine import EngineOptions
-from edge_agent.runtime.kv_disk import disk_options
-from edge_agent.sqlite_log import SqliteStreamLog
+from edge_agent.private_files import kept_secret
+from edge_agent.serving import GatewayDoor, Models, ServedModel
+from edge_agent.serving.configured import ladder_watch, served_model, with_facts_file
+from edge_agent.serving.placing import clamped
 from edge_agent.telemetry.buffer import TelemetryRing
 from edge_agent.telemetry.sampler import Sampler
-from edge_agent.telemetry.sources import DeviceSource, FactsFile, OverriddenSource, PsutilSource
+from edge_agent.telemetry.sources import PsutilSource
 from edge_agent.telemetry.vitals import VitalsSource, VitalValue
 from edgewise import __version__
 from edgewise.api.host import Family
+from edgewise.api.owners import SECRET_BYTES, Owners
 from edgewise.api.service import AnswerService
 from edgewise.api.takeover import Takeover
 from edgewise.ending import end
-from edgewise.generation.tokenizer import ChatTokenizer
-from edgewise.node.driver import EngineDriver
 from edgewise.node.link import LinkConfig, NodeLink
 from edgewise.observability.config import observing
 from edgewise.observability.observer import Observer
 from edgewise.routing.runner import Runner
 from edgewise.settings import make_data_dir
+from edgewise.streams.sqlite_log import SqliteStreamLog
 from edgewise.streams.tailer import TailerHub
 from edgewise.wire.errors import ConfigError
 from policies.library import seed_text
 
 GOODBYE_S = 2.0
+OWNERS_FILE = "owners.secret"
+"""What salts of contexts are made with: contexts on disk outlive the process, so it does too."""
 Work = Callable[[], Awaitable[None]]
 logger = logging.getLogger(__name__)
 
@@ -51,7 +55,7 @@ class EdgeAgent:
 
     config: AgentConfig
     app: LocalApi
-    tier: EngineDriver
+    tier: ServedModel
     policies: PolicyStore
     telemetry: TelemetryRing
     runner: Runner
@@ -69,24 +73,29 @@ class EdgeAgent:
 async def _open(config: AgentConfig, stack: AsyncExitStack) -> EdgeAgent:
     make_data_dir(config.data_dir)
     observer = stack.enter_context(observing("agent", config.name, config.data_dir))
-    engine, tokenizer = await asyncio.to_thread(_load_model, config)
-    tier = await _start_tier(config, engine, tokenizer, stack)
     telemetry = TelemetryRing(config.data_dir / "telemetry.sqlite3", now=time.time)
     stack.callback(telemetry.close)
+    tier = served_model(config, telemetry.append)
+    watch = ladder_watch(config, tier, telemetry.append)
+    changes = await _start_tier(tier, watch, stack)
     policies = _open_policies(config, telemetry)
-    sampler = _start_sampler(config, telemetry, stack)
+    sampler = _start_sampler(config, telemetry, watch, stack)
     observer.gauge("edgewise.queue.depth").watch(lambda: {("edge",): float(tier.load().queued)})
-    link = _new_link(config, tier, engine, telemetry, policies, sampler, observer)
+    adapted = AdaptedModels(tier, lambda: tier.models.manifest.name, tier.models.adapters, config.default_adapter)
+    link = _new_link(config, tier, telemetry, policies, sampler, observer)
     host = DeviceHost(
         name=config.name,
         edge=tier,
         cloud=_new_cloud(config, stack),
-        families=_families(engine, tokenizer),
+        families=lambda: _families(tier.models, adapted),
         decide=policies.decide,
         link=lambda: _seen(link),
         device_facts=sampler.facts,
+        adapted=adapted,
         record=telemetry.append,
         local_key=config.local_key,
+        clamp=lambda decision, facts: clamped(decision, facts, tier.limits, every_row=tier.every_row),
+        owners=Owners(kept_secret(config.data_dir / OWNERS_FILE, SECRET_BYTES)),
     )
     service, runner = _start_answers(config, host, stack, observer)
     observer.gauge("edgewise.streams.open").watch(lambda: {(): float(runner.running)})
@@ -95,8 +104,12 @@ async def _open(config: AgentConfig, stack: AsyncExitStack) -> EdgeAgent:
 
     def health() -> dict[str, Any]:
         online, policy = _seen(link).online, policies.policy_digest[:12]
-        parts = {"name": config.name, "model": engine.manifest.name, "online": online, "policy": policy}
-        return {**parts, "policy_is": policies.standing, "running": runner.running, "healthy": tier.healthy}
+        parts = {"name": config.name, "model": tier.models.manifest.name, "online": online, "policy": policy}
+        parts |= {"loaded": tier.models.current is not None, "version": tier.models.manifest.id[:12]}
+        parts |= {"ladder": _rungs(watch), "accepts": str(tier.limits.accept), "reason": tier.limits.reason}
+        trouble, healthy = tier.models.trouble, tier.healthy and not changes.done()
+        parts |= {"trouble": "" if trouble is None else trouble.message, "changes": not changes.done()}
+        return {**parts, "policy_is": policies.standing, "running": runner.running, "healthy": healthy}
 
     return EdgeAgent(config, LocalApi(service, health), tier, policies, telemetry, runner, link)
 
@@ -107,58 +120,43 @@ def _open_policies(config: AgentConfig, telemetry: TelemetryRing) -> PolicyStore
     return PolicyStore(directory, seed_text(), trusted, record=telemetry.append)
 
 
-def _load_model(config: AgentConfig) -> tuple[OnnxEngine, ChatTokenizer]:
-    options = EngineOptions(
-        threads=config.engine_threads,
-        slots=config.slots,
-        max_queue=config.max_queue,
-        numerics=config.numerics,
-        speculation=config.speculation == "auto",
-        machine_dir=config.data_dir / "machine",
-        prefix_bytes=config.prefix_cache_mb << 20,
-        context=config.context,
-        memory_reserve_bytes=None if config.memory_reserve_mb is None else config.memory_reserve_mb << 20,
-        saved=disk_options(config.data_dir, config.prefix_disk_mb, config.prefix_disk_s),
-    )
-    return OnnxEngine.load(config.model_dir, options), ChatTokenizer.load(config.model_dir)
+async def _start_tier(tier: ServedModel, watch: LadderWatch | None, stack: AsyncExitStack) -> asyncio.Task[None]:
+    """The first model is opened within the limits of this moment; the task is what changes it from then on."""
+    if watch is not None:
+        watch.step()
+    await tier.models.start()
+    stack.push_async_callback(tier.models.stop)
+    changes = _keep(stack, tier.models.run, "models")
+    if watch is not None:
+        _keep(stack, watch.run, "ladder")
+    return changes
 
 
-async def _start_tier(
-    config: AgentConfig, engine: OnnxEngine, tokenizer: ChatTokenizer, stack: AsyncExitStack
-) -> EngineDriver:
-    tier = EngineDriver(
-        engine,
-        tokenizer,
-        kind="edge",
-        name=f"edge:{config.name}",
-        models=(engine.manifest.name,),
-        throttle_tokens_per_s=config.throttle_tokens_per_s,
-        max_queue=config.max_queue,
-    )
-    await tier.start()
-    stack.push_async_callback(tier.stop)
-    return tier
+def _rungs(watch: LadderWatch | None) -> dict[str, str]:
+    return {} if watch is None or watch.standing is None else dict(watch.standing.rungs)
 
 
-def _start_sampler(config: AgentConfig, telemetry: TelemetryRing, stack: AsyncExitStack) -> Sampler:
+def _start_sampler(
+    config: AgentConfig, telemetry: TelemetryRing, watch: LadderWatch | None, stack: AsyncExitStack
+) -> Sampler:
     """A sampler that has its first sample, so that the first request is decided by facts."""
     interval_s = config.sample_interval_s
     sampler = Sampler(
-        _source(config),
+        with_facts_file(config, PsutilSource()),
         telemetry.append,
         interval_s=interval_s,
         now=time.time,
         clock=time.monotonic,
-        vitals=_vitals(),
+        vitals=_vitals(watch),
     )
     sampler.sample()
     _keep(stack, sampler.run, "telemetry-sampler")
     return sampler
 
 
-def _vitals() -> Callable[[], dict[str, VitalValue]]:
+def _vitals(watch: LadderWatch | None) -> Callable[[], dict[str, VitalValue]]:
     source = VitalsSource()
-    return lambda: source.read().values()
+    return lambda: source.read().values() | {f"ladder.{name}": rung for name, rung in _rungs(watch).items()}
 
 
 def _start_answers(
@@ -174,21 +172,16 @@ def _start_answers(
     return service, runner
 
 
-def _source(config: AgentConfig) -> DeviceSource:
-    measured = PsutilSource()
-    return OverriddenSource(measured, FactsFile(config.device_facts).read) if config.device_facts else measured
-
-
-def _families(engine: OnnxEngine, tokenizer: ChatTokenizer) -> dict[str, Family]:
-    """The family's name first, as on the control plane, then this very model."""
-    context = engine.manifest.context_tokens
-    return {name: Family(name, tokenizer, context) for name in (FAMILY_MODEL, engine.manifest.name)}
+def _families(models: Models, adapted: AdaptedModels) -> dict[str, Family]:
+    """The family's name first, as on the control plane, then this very model, then it under its adapters."""
+    context = models.manifest.context_tokens
+    names = (FAMILY_MODEL, models.manifest.name, *adapted.names())
+    return {name: Family(name, models.tokenizer, context) for name in names}
 
 
 def _new_link(
     config: AgentConfig,
-    tier: EngineDriver,
-    engine: OnnxEngine,
+    tier: ServedModel,
     telemetry: TelemetryRing,
     policies: PolicyStore,
     sampler: Sampler,
@@ -203,7 +196,7 @@ def _new_link(
             expected=SETTINGS.settings["key"].expected,
             remedy="pass --key-file, or leave --url out to run the device by itself",
         )
-    link = LinkConfig(
+    about = LinkConfig(
         url=config.url,
         key=config.node_key,
         node_id=config.name,
@@ -212,15 +205,17 @@ def _new_link(
         agent_version=__version__,
         policy_digest=policies.digest,
     )
-    return NodeLink(
-        link,
-        tier,
-        [engine.manifest],
+    link = NodeLink(
+        about,
+        GatewayDoor(tier),
+        [tier.models.manifest],
         telemetry,
         on_policy=policies.take,
         device=sampler.facts,
         observer=observer,
     )
+    tier.models.watch(lambda: link.offer([tier.models.manifest]))
+    return link
 
 
 def _seen(link: NodeLink | None) -> Link:

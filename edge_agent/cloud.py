@@ -15,7 +15,7 @@ import httpx
 
 from edgewise.generation.state import GenerationState
 from edgewise.observability.context import outgoing_headers
-from edgewise.routing.foreign import chat_body, error_message, read_chunks
+from edgewise.routing.foreign import chat_body, error_message, read_chunks, told_wait_s
 from edgewise.routing.tier import Capabilities, Chunk, Load, TierKind
 from edgewise.wire.errors import TierLostError, TierRefusedError, UpstreamError
 
@@ -107,7 +107,10 @@ class CloudTier:
             return
         told = error_message(await response.aread())
         kind = TierRefusedError if response.status_code in _REFUSALS else UpstreamError
-        raise kind(f"The control plane answered HTTP {response.status_code}: {told}", where=self._base)
+        wait_s = told_wait_s(response.headers.get("retry-after", ""))
+        raise kind(
+            f"The control plane answered HTTP {response.status_code}: {told}", where=self._base, retry_after_s=wait_s
+        )
 
     def _body(self, state: GenerationState) -> dict[str, Any]:
         sampling = state.sampling

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +13,26 @@ from edge_agent.runtime.numerics import Numerics
 from edgewise import settings
 from edgewise.settings import Setting, SettingsTable
 from edgewise.signing import PublicKey
+from edgewise.wire.errors import ConfigError
 from edgewise.wire.limits import LEASE_S
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 THREADS_MAX = 4
 SPECULATION = ("auto", "off")
+SPINNING = ("off", "auto")
+LADDER = ("auto", "off")
+ADAPTER_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def _parse_policy_keys(text: str) -> tuple[PublicKey, ...]:
     return tuple(PublicKey.read(part) for part in text.split(",") if part.strip())
+
+
+def _parse_adapters(text: str) -> dict[str, Path]:
+    pairs = settings.parse_pairs(text)
+    if not all(value and ADAPTER_NAME.fullmatch(name) for name, value in pairs.items()):
+        raise ValueError(text)
+    return {name: Path(value) for name, value in pairs.items()}
 
 
 SETTINGS = SettingsTable(
@@ -43,6 +55,8 @@ SETTINGS = SettingsTable(
         "max_queue": settings.count(),
         "numerics": Setting(f"one of {', '.join(Numerics)}", Numerics, flag="--numerics"),
         "speculation": Setting(f"one of {', '.join(SPECULATION)}", fits=lambda choice: choice in SPECULATION),
+        "spinning": Setting(f"one of {', '.join(SPINNING)}", fits=lambda choice: choice in SPINNING),
+        "ladder": Setting(f"one of {', '.join(LADDER)}", fits=lambda choice: choice in LADDER),
         "context": Setting(f"one of {', '.join(ContextMode)}", ContextMode),
         "memory_reserve_mb": Setting("MiB, 0 or more", int, lambda mib: mib >= 0),
         "prefix_cache_mb": Setting("MiB, 0 or more", int, lambda mib: mib >= 0),
@@ -53,6 +67,8 @@ SETTINGS = SettingsTable(
         "stream_ttl_s": settings.seconds(),
         "lease_s": settings.seconds(),
         "policy_keys": Setting("ed25519:… public keys, separated by commas", _parse_policy_keys),
+        "adapters": Setting("NAME=FILE pairs, separated by commas", _parse_adapters, flag="--adapter"),
+        "default_adapter": Setting("the name of an adapter"),
         "labels": Setting("name=value pairs, separated by commas", settings.parse_pairs, flag="--label"),
     },
 )
@@ -69,11 +85,15 @@ class AgentConfig:
     device_facts: a JSON file of facts that stand over the sensors. threads: None chooses by the cores there are.
     numerics: how many rows calls of the model have, and so what is exact and what may be drafted (docs/adr/0030).
     speculation: `auto` drafts tokens where the numerics allow it and it pays, `off` never does.
+    spinning: `auto` lets waiting threads spin while the ladder finds the machine idle, `off` never does.
+    ladder: `auto` does less under want of memory, heat, a low battery or other work (docs/adr/0035), `off` never.
     context: `full` keeps a row for every token, `windowed` bounds the rows of long texts (docs/adr/0034).
     memory_reserve_mb: MiB of memory that answers leave to others; None leaves a twentieth, 64 to 512 MiB.
     prefix_cache_mb: MiB of contexts kept for later prompts; 0 keeps only what slots hold. prefix_disk_mb: MiB of
     them on disk, each for prefix_disk_s; None saves where nobody else can look into data_dir, and nothing elsewhere.
     throttle_tokens_per_s: the fastest that an answer may be written, per answer; None is no limit.
+    adapters: files of `edgewise model adapter` by name; `MODEL:NAME` asks for one. default_adapter: the one that other
+    names mean; empty means the bare model (docs/adr/0036).
     policy_keys: who may sign policy bundles; empty trusts the key of the first control plane that is met.
     """
 
@@ -94,6 +114,8 @@ class AgentConfig:
     max_queue: int = 16
     numerics: Numerics = Numerics.ONE_ROW
     speculation: str = "auto"
+    spinning: str = "off"
+    ladder: str = "auto"
     context: ContextMode = ContextMode.FULL
     memory_reserve_mb: int | None = None
     prefix_cache_mb: int = 64
@@ -104,10 +126,19 @@ class AgentConfig:
     stream_ttl_s: float = 3600.0
     lease_s: float = LEASE_S
     policy_keys: tuple[PublicKey, ...] = ()
+    adapters: dict[str, Path] = field(default_factory=dict)
+    default_adapter: str = ""
     labels: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         SETTINGS.check(self)
+        if self.default_adapter and self.default_adapter not in self.adapters:
+            raise ConfigError(
+                f"There is no adapter {self.default_adapter[:80]!r} to be the default",
+                where=SETTINGS.ways("default_adapter"),
+                expected=f"one of {', '.join(self.adapters)}" if self.adapters else "no name, as there are no adapters",
+                remedy=f"name its file: {SETTINGS.ways('adapters')}",
+            )
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **explicit: Any) -> AgentConfig:

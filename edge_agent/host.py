@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edge_agent.adapted import AdaptedModels
 from edge_agent.telemetry.sources import DeviceFacts
 from edgewise.api.host import Admission, Caller, Facts, Family
+from edgewise.api.owners import Owners
 from edgewise.dialects.chat import ChatRequest
 from edgewise.routing.plan import TierSource
 from edgewise.routing.runner import Outcome
@@ -37,6 +39,8 @@ class Link:
 class DeviceHost:
     """Implements edgewise.api.host.Host for apps on this device.
 
+    `families` are those of the model that is served now, the default first; `clamp` has the last word on a decision.
+    `adapted` tells which tier answers for an adapter's name; None has no adapters.
     `record` keeps a telemetry record; `link` and `device_facts` are asked for every request and must be quick. With a
     `local_key` every app must show it; without one, apps that send different keys cannot see each other's streams.
     """
@@ -49,12 +53,15 @@ class DeviceHost:
         name: str,
         edge: Tier,
         cloud: Tier | None,
-        families: Mapping[str, Family],
+        families: Callable[[], Mapping[str, Family]],
         decide: Callable[[Facts], Decision],
         link: Callable[[], Link],
         device_facts: Callable[[], DeviceFacts],
         record: Callable[[TelemetryRecord], object],
         local_key: str = "",
+        owners: Owners | None = None,
+        adapted: AdaptedModels | None = None,
+        clamp: Callable[[Decision, Facts], Decision] = lambda decision, facts: decision,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._name = name
@@ -66,6 +73,9 @@ class DeviceHost:
         self._device_facts = device_facts
         self._record = record
         self._local_key = local_key
+        self._owners = owners or Owners.of_this_process()
+        self._adapted = adapted
+        self._clamp = clamp
         self._now = now
 
     def authenticate(self, authorization: str) -> Caller:
@@ -80,17 +90,18 @@ class DeviceHost:
         return Caller(f"local-{owner}", TENANT, USER_TIER, self._name)
 
     def models(self) -> list[str]:
-        return list(self._families)
+        return list(self._families())
 
     def family(self, model: str) -> Family:
-        if model not in self._families:
+        families = self._families()
+        if model not in families:
             raise UnknownModelError(
                 f"There is no model {model[:80]!r} on this device",
                 where="model",
-                expected=f"one of {', '.join(self._families)}",
+                expected=f"one of {', '.join(families)}",
                 remedy="ask GET /v1/models",
             )
-        return self._families[model]
+        return families[model]
 
     def facts(self, caller: Caller, request: ChatRequest) -> dict[str, Any]:
         link, load = self._link(), self._edge.load()
@@ -100,7 +111,7 @@ class DeviceHost:
             "device.online": link.online,
             "device.model_version": self._edge.capabilities.model_version,
             "device.queue_depth": load.running + load.queued,
-            "cloud.available": link.online and self._cloud is not None,
+            "cloud.available": link.online and self._cloud is not None and not self._only_here(request.model),
         }
         if load.tokens_per_s:
             facts["device.tokens_per_s"] = load.tokens_per_s
@@ -109,16 +120,23 @@ class DeviceHost:
         return facts | self._device_facts()
 
     def decide(self, facts: Facts) -> Decision:
-        return self._decide(facts)
+        return self._clamp(self._decide(facts), facts)
 
     def tiers(self, caller: Caller, *, model: str, device: str) -> TierSource:
-        return self.source
+        return lambda kind: self.source(kind, model)
 
-    def source(self, kind: TierKind) -> list[Tier]:
-        """The tiers of a kind that can be asked at this moment."""
+    def source(self, kind: TierKind, model: str = "") -> list[Tier]:
+        """The tiers of a kind that can be asked for a model at this moment."""
         if kind == "edge":
-            return [self._edge]
-        return [self._cloud] if self._cloud is not None and self._link().online else []
+            return [self._edge if self._adapted is None else self._adapted.tier(model)]
+        cloud = [] if self._cloud is None or self._only_here(model) else [self._cloud]
+        return cloud if self._link().online else []
+
+    def _only_here(self, model: str) -> bool:
+        return self._adapted is not None and self._adapted.names_one(model)
+
+    def salt(self, caller: Caller) -> bytes:
+        return self._owners.salt(caller)
 
     async def reserve(self, caller: Caller, sid: str, prompt_tokens: int, max_tokens: int) -> None:
         """A device has no limits: they are the control plane's, for what reaches it."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,6 +21,7 @@ from edgewise.api.service import AnswerService
 from edgewise.api.stream_socket import StreamSocket, turn_away
 from edgewise.api.streams import Streams
 from edgewise.api.visits import Visits
+from edgewise.api.web_pages import refuse_web_pages
 from edgewise.observability.context import adopt
 from edgewise.wire.errors import EdgewiseError, ForbiddenError, NotFoundError
 
@@ -30,7 +30,6 @@ Health = Callable[[], dict[str, Any]]
 
 _SOCKET = "/v1/streams"
 _STREAMS = "/v1/streams/"
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class LocalApi:
@@ -96,26 +95,3 @@ class LocalApi:
 
 def _no_operators(authorization: str) -> None:
     raise ForbiddenError("Metrics of this device are open without a key", where="header authorization")
-
-
-def refuse_web_pages(scope: Scope) -> None:
-    """A page from the internet must not talk to this device through its user's browser (DNS rebinding, form posts).
-
-    Raises ForbiddenError unless Host, and Origin where there is one, name this machine.
-    """
-    origin = header(scope, b"origin")
-    named = [_hostname(f"//{header(scope, b'host')}"), *([_hostname(origin)] if origin else [])]
-    if not all(name in _LOOPBACK for name in named):
-        raise ForbiddenError(
-            "This endpoint is for apps on this device",
-            where="headers host and origin",
-            expected="127.0.0.1 or localhost",
-            remedy="ask the control plane instead",
-        )
-
-
-def _hostname(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from edgewise.wire.errors import DataDirError
 
 
 def is_private(directory: Path) -> bool:
@@ -37,6 +40,40 @@ def opened_plain(path: Path, max_bytes: int) -> Iterator[tuple[BinaryIO, int]]:
         raise OSError("it is no plain file of a permitted size")
     with os.fdopen(handle, "rb") as file:
         yield file, about.st_size
+
+
+def kept_secret(path: Path, length: int) -> bytes:
+    """The secret that a device keeps in a file, made at the first start; a damaged one is made anew.
+
+    Raises DataDirError where it can be neither read nor kept.
+    """
+    try:
+        with opened_plain(path, length) as (file, _):
+            if len(kept := file.read(length)) == length:
+                return kept
+    except OSError:
+        pass  # whatever is wrong with it, a new one tells
+    made, beside = secrets.token_bytes(length), path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(beside, "wb", opener=_for_this_user) as file:
+            file.write(made)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        unlink_quietly(beside)
+        raise DataDirError(
+            f"A secret of this device cannot be kept: {error.strerror}",
+            where=str(path),
+            expected="a data directory that this user may write to, with room on its disk",
+            remedy="choose another one with --data-dir, or mend its permissions",
+        ) from error
+    return made
+
+
+def _for_this_user(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW, 0o600)
 
 
 def unlink_quietly(path: Path) -> None:

@@ -1,27 +1,32 @@
-"""SIGINT and SIGTERM, as every process hears them: a call or an event, and the wait for it."""
+"""Signals, as every process hears them: a call or an event, and the wait for the one that stops it."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def calling_on_stop(heard: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM call `heard`, each time, while the block runs in this event loop."""
+def calling_on(signals: tuple[signal.Signals, ...], heard: Callable[[], None]) -> Iterator[None]:
+    """Each of the signals calls `heard`, each time, while the block runs in this event loop."""
     loop = asyncio.get_running_loop()
-    for signum in STOP_SIGNALS:
+    for signum in signals:
         loop.add_signal_handler(signum, heard)
     try:
         yield
     finally:
-        for signum in STOP_SIGNALS:
+        for signum in signals:
             loop.remove_signal_handler(signum)
+
+
+def calling_on_stop(heard: Callable[[], None]) -> AbstractContextManager[None]:
+    """SIGINT and SIGTERM call `heard`, each time, while the block runs in this event loop."""
+    return calling_on(STOP_SIGNALS, heard)
 
 
 @contextmanager

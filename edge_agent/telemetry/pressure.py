@@ -92,8 +92,11 @@ class MemoryPressure:
 
 
 def _room(group: Path) -> Room | None:
-    limit, used = read_int(group / "memory.max"), read_int(group / "memory.current")
-    if limit is None or used is None or limit <= 0:
+    set_limits = (read_int(group / name) for name in ("memory.max", "memory.high"))  # above the second it is slowed
+    limits = [limit for limit in set_limits if limit is not None and limit > 0]
+    used = read_int(group / "memory.current")
+    if not limits or used is None:
         return None
+    limit = min(limits)
     reclaimable = parse_reclaimable(read_text(group / "memory.stat") or "")
     return Room(limit, max(0, min(limit, limit - used + reclaimable)))

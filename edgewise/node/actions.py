@@ -97,10 +97,11 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the socket; `on_closed` must follow."""
+    """Close the socket, `drained` only after all that waits to be sent; `on_closed` must follow."""
 
     code: int
     reason: str
+    drained: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import msgspec
 from edgewise.generation.state import GenerationState
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.node.emission import Emission
-from edgewise.node.engine import Engine, StepOutput
+from edgewise.node.engine import Engine, EngineStats, StepOutput
 from edgewise.node.engine_thread import EngineThread, given_up_error
 from edgewise.routing.tier import Capabilities, Chunk, Load, TierKind
 from edgewise.wire.errors import ConflictError, EdgewiseError, ModelDigestError, TierLostError, TierRefusedError
@@ -48,9 +48,11 @@ class EngineDriver:
         max_queue: int = 64,
         clock: Callable[[], float] = time.monotonic,
         call_later: CallLater | None = None,
+        join_s: float = JOIN_S,
     ) -> None:
         self._tokenizer, self._kind, self._name = tokenizer, kind, name
         self._max_queue, self._clock, self._call_later = max_queue, clock, call_later
+        self._join_s = join_s
         self._interval_s = _interval(throttle_tokens_per_s)
         self._emissions: dict[str, Emission] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -82,13 +84,14 @@ class EngineDriver:
         self._call_later = self._call_later or self._loop.call_later
         self._thread.start()
 
-    async def stop(self) -> None:
-        """End every attempt with TierLostError and wait for the thread (at most 10 s for a step that hangs)."""
+    async def stop(self) -> bool:
+        """End every attempt with TierLostError and wait for the thread (`join_s` at most, for a step that hangs);
+        whether it has ended."""
         self._loop = None
         for emission in self._emissions.values():
             emission.fail(TierLostError("The tier is shutting down", remedy="another tier may continue the answer"))
         self._thread.stop()
-        await asyncio.to_thread(self._thread.join, JOIN_S)
+        return await asyncio.to_thread(self._thread.join, self._join_s)
 
     def generate(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
         """Continue `state`. The first step of the iterator submits; leaving it early cancels.
@@ -118,6 +121,20 @@ class EngineDriver:
         self._thread.allow_ahead(self._ahead_tokens())
         for emission in self._emissions.values():
             emission.pace(self._interval_s)
+
+    @property
+    def interval_s(self) -> float | None:
+        """Seconds from token to token of an attempt; None where no pace is set."""
+        return self._interval_s
+
+    def run(self, command: Callable[[], object]) -> None:
+        """Do something with the engine, in its thread, between two steps; before `start`, right after it."""
+        self._thread.run(command)
+
+    @property
+    def stats(self) -> EngineStats:
+        """The engine's own counters, after its last step."""
+        return self._thread.stats
 
     def came_out(self, outputs: Sequence[StepOutput]) -> None:
         """Report of the engine's thread: one wake-up of the loop for each step."""
@@ -235,13 +252,19 @@ def _interval(tokens_per_s: float | None) -> float | None:
 
 
 def _capabilities(engine: Engine, tokenizer: ChatTokenizer, models: Sequence[str]) -> Capabilities:
-    """What the tier can do. Raises ModelDigestError when the tokenizer is not the one that the model was made with."""
+    """What the tier can do. Raises ModelDigestError when the tokenizer cannot be that of the model."""
     manifest = engine.manifest
     if manifest.tokenizer_digest not in {"", tokenizer.digest}:
         raise ModelDigestError(
             f"The tokenizer is not the one of model {manifest.name}",
             expected=f"sha256 {manifest.tokenizer_digest[:12]}…, found {tokenizer.digest[:12]}…",
             remedy="load model and tokenizer from one directory",
+        )
+    if 0 < engine.vocab_size < tokenizer.vocab_size:
+        raise ModelDigestError(
+            f"The tokenizer knows ids up to {tokenizer.vocab_size - 1}, which model {manifest.name} does not",
+            expected=f"at most {engine.vocab_size} ids",
+            remedy="install the model version again, with the tokenizer that it was made with",
         )
     return Capabilities(
         models=tuple(models),

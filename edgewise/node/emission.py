@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable
 
 from edgewise.generation.detokenize import TokenBytes
+from edgewise.generation.probabilities import TokenProbability
 from edgewise.generation.state import GenerationState
 from edgewise.generation.text import TextStream
 from edgewise.node.engine import StepOutput
 from edgewise.routing.tier import Chunk, Finish, Usage
-from edgewise.wire.errors import EdgewiseError, TierError
+from edgewise.wire.errors import EdgewiseError
 from edgewise.wire.frames import AttemptTimings
 
 
@@ -40,6 +41,7 @@ class Emission:
         self._replayed = len(state.output_ids)
         self._emitted = 0
         self._inbox: deque[int] = deque()
+        self._probabilities: deque[TokenProbability] = deque()
         self._finish: Finish | None = "stop" if self._text.stopped else None
         self._error: EdgewiseError | None = None
         self._next_at = float("-inf")
@@ -70,9 +72,10 @@ class Emission:
             self._heard, self._first_at = True, now
         self._last_at = now
         self._inbox.extend(output.ids)
+        self._probabilities.extend(output.probabilities)
         self._finish = self._finish or output.finish
         if output.error is not None:
-            self._error = TierError(output.error, where="engine", remedy="another tier may continue the answer")
+            self._error = output.error
         self.changed.set()
 
     def fail(self, error: EdgewiseError) -> None:
@@ -84,6 +87,7 @@ class Emission:
         """Nothing more is wanted."""
         self.cancelled = True
         self._inbox.clear()
+        self._probabilities.clear()
         self.changed.set()
 
     def pace(self, interval_s: float | None) -> None:
@@ -134,4 +138,9 @@ class Emission:
         start = self._replayed + self._emitted
         self._emitted += len(ids)
         usage = Usage(self._prompt_tokens, self._emitted) if finish else None
-        return Chunk(start, ids, text, finish, usage, self.timings if finish else None)
+        return Chunk(start, ids, text, finish, usage, self.timings if finish else None, self._seen(ids, finish))
+
+    def _seen(self, ids: tuple[int, ...], finish: Finish | None) -> tuple[TokenProbability, ...]:
+        """How sure the model was of these ids; where there are none, of the end."""
+        count = len(ids) or (1 if finish else 0)
+        return tuple(self._probabilities.popleft() for _ in range(min(count, len(self._probabilities))))

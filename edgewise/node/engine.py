@@ -9,6 +9,7 @@ import msgspec
 from edgewise.generation.probabilities import TokenProbability
 from edgewise.generation.state import GenerationState
 from edgewise.routing.tier import Finish
+from edgewise.wire.errors import EdgewiseError
 from edgewise.wire.manifest import Manifest
 
 
@@ -16,14 +17,15 @@ class StepOutput(msgspec.Struct, frozen=True):
     """What one engine step did for one sequence: new ids in order, and `finish` on its last step.
 
     An end-of-sequence id is never among `ids`; it shows as finish `stop`. Stop strings are the driver's business.
-    `error` ends the sequence too: a sentence for people, the engine itself goes on. `probabilities` are there where
-    the state asks for them and the engine can tell: one for each of `ids`, and one for an end-of-sequence id.
+    `error` ends the sequence too, and whoever asked is told of it as it is; the engine itself goes on. `probabilities`
+    are there where the state asks for them and the engine can tell: one for each of `ids`, and one for an
+    end-of-sequence id.
     """
 
     attempt: str
     ids: tuple[int, ...]
     finish: Finish | None = None
-    error: str | None = None
+    error: EdgewiseError | None = None
     probabilities: tuple[TokenProbability, ...] = ()
 
 
@@ -31,7 +33,8 @@ class EngineStats(msgspec.Struct, frozen=True):
     """Counters since start and what runs now; `admitted` names the attempts to which the last step gave a slot.
 
     `accepted` of the `drafted` tokens were what the model drew; both are 0 where nothing speculates. `reused_tokens`
-    of prompts were not read again, because an earlier answer had left their rows.
+    of prompts were not read again, because an earlier answer had left their rows. `promised_bytes` of memory may still
+    be taken by those that run. `kv_capacity_bytes` is the most that `kv_bytes` can be; 0 where nobody knows.
     """
 
     running: int = 0
@@ -45,6 +48,8 @@ class EngineStats(msgspec.Struct, frozen=True):
     drafted: int = 0
     accepted: int = 0
     reused_tokens: int = 0
+    promised_bytes: int = 0
+    kv_capacity_bytes: int = 0
 
 
 @runtime_checkable
@@ -69,6 +74,11 @@ class Engine(Protocol):
     @property
     def numerics_id(self) -> str:
         """Names everything that may change a logit's bits: runtime, dtype, kernels, chunk grid, row padding."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids that the model knows: a tokenizer with more of them is another model's. 0 where any id will do."""
         ...
 
     def submit(self, attempt: str, state: GenerationState) -> None:

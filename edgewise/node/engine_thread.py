@@ -99,6 +99,17 @@ class EngineThread:
             self._ahead_tokens = tokens
             self._wake.notify()
 
+    def run(self, command: Callable[[], object]) -> None:
+        """Do something with the engine between two of its steps; what it raises is logged."""
+        self._command(lambda: self._ran(command))
+
+    def _ran(self, command: Callable[[], object]) -> None:
+        try:
+            command()
+            self.stats = self._engine.stats()
+        except Exception:
+            logger.exception("a command to the engine failed")
+
     def _command(self, command: Callable[[], None]) -> None:
         with self._wake:
             self._commands.append(command)
@@ -111,8 +122,8 @@ class EngineThread:
                 woken = self._wake.wait_for(lambda: self._stopping or self._commands or self._may_step(), idle_in_s)
                 commands, self._commands = self._commands, deque()
                 stopping = self._stopping
-            for command in commands:
-                command()
+            while commands:  # none is kept while it waits: what a command knows may be large, and closed by then
+                commands.popleft()()
             if stopping:
                 return
             if self._may_step():

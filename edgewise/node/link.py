@@ -135,6 +135,11 @@ class NodeLink:
         finally:
             await self._work.drop_all()
 
+    def offer(self, manifests: Sequence[Manifest]) -> None:
+        """Other models are loaded. The gateway is dialled anew to tell it, once the attempts that run have ended; until
+        then it is refused new ones, since it takes them for answers of the old models."""
+        self._perform(self._session.on_models(self._offers(manifests)))
+
     async def stop(self) -> None:
         """Say goodbye and let `run` return; attempts under way are dropped."""
         self._stopping.set()
@@ -214,7 +219,8 @@ class NodeLink:
         await socket.close(outbox.close_code, outbox.close_reason)
 
     async def _tick(self) -> None:
-        """Wakes for each deadline; a closed session has a moment to say goodbye, then the socket is cut."""
+        """Wakes for each deadline; a closed session has a moment to say goodbye, then the socket is cut. One that is
+        drained has such a moment for every frame."""
         while (due := self._session.deadline()) is not None:
             self._tick_at = due
             self._sooner.clear()
@@ -222,6 +228,10 @@ class NodeLink:
                 async with asyncio.timeout(max(0.0, due - self._clock())):
                     await self._sooner.wait()
             self._perform(self._session.on_tick(self._clock()))
+        written = -1
+        while self._outbox.draining and self._outbox.written != written:
+            written = self._outbox.written
+            await asyncio.sleep(_GOODBYE_S)
         await asyncio.sleep(_GOODBYE_S)
 
     async def _wake(self) -> None:
@@ -263,9 +273,11 @@ class NodeLink:
                 self.connected.set()
                 log.info("joined %s as %s", self._config.session_url, self._config.node_id)
                 for name, version in welcome.wanted_models.items():
-                    log.warning("operators want version %s of the model %s here; load it and restart", version, name)
-            case do.Close(code, reason):
-                self._outbox.close(code, reason)
+                    log.warning(
+                        "operators want version %s of the model %s here; install it, then kill -HUP", version, name
+                    )
+            case do.Close(code, reason, drained):
+                self._outbox.close(code, reason, drained=drained)
             case do.ReconnectAt():
                 self._plan_retry(action)
 
@@ -281,13 +293,16 @@ class NodeLink:
 
     # Small things -------------------------------------------------------------------------------------------------
 
+    def _offers(self, manifests: Sequence[Manifest]) -> tuple[ModelOffer, ...]:
+        return tuple(model_offer(manifest, self._tier) for manifest in manifests)
+
     def _identity(self, manifests: Sequence[Manifest]) -> NodeIdentity:
         continues = ("continue",) if self._tier.capabilities.continues else ()
         return NodeIdentity(
             node_id=self._config.node_id,
             key=self._config.key,
             kind=self._config.kind,
-            models=tuple(model_offer(manifest, self._tier) for manifest in manifests),
+            models=self._offers(manifests),
             agent_version=self._config.agent_version,
             capabilities=("generate", *continues, *self._able),
             limits={"frame_max_bytes": FRAME_MAX_BYTES},

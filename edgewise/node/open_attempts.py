@@ -28,6 +28,9 @@ class OpenAttempts:
     def __init__(self) -> None:
         self._deadlines: dict[str, float | None] = {}
 
+    def __len__(self) -> int:
+        return len(self._deadlines)
+
     def __contains__(self, attempt: str) -> bool:
         return attempt in self._deadlines
 

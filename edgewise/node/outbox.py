@@ -29,9 +29,20 @@ class Outbox:
         self._bulk: deque[bytes] = deque()
         self._bulk_max = bulk_max
         self._urgent_max = urgent_max
-        self._closed = False
+        self._waiting = 0
+        self.written = 0
+        self._closed = self._draining = False
         self._ready = asyncio.Event()
         self._room = asyncio.Event()
+
+    @property
+    def _takes_bulk(self) -> bool:
+        return not self._closed or self._draining
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is closed, and bulk frames are still to be written. `written` grows as they are."""
+        return self._draining and bool(self._bulk or self._waiting)
 
     def __len__(self) -> int:
         """Messages that wait."""
@@ -55,20 +66,30 @@ class Outbox:
     async def put(self, frame: Frame) -> None:
         """Queue a bulk frame when there is room; after `close` it is dropped. Raises FrameTooLargeError."""
         message = encode_frame(frame)
-        while len(self._bulk) >= self._bulk_max and not self._closed:
-            self._room.clear()
-            await self._room.wait()
-        if not self._closed:
-            self._bulk.append(message)
+        self._waiting += 1
+        try:
+            while len(self._bulk) >= self._bulk_max and self._takes_bulk:
+                self._room.clear()
+                await self._room.wait()
+            if self._takes_bulk:
+                self._bulk.append(message)
+        finally:
+            self._waiting -= 1
             self._ready.set()
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        """No more frames: urgent ones that wait are still read, bulk ones are dropped. The first call counts."""
-        if self._closed:
+    def close(self, code: int = 1000, reason: str = "", *, drained: bool = False) -> None:
+        """No more frames: urgent ones that wait are still read, bulk ones (and those that wait for room) are dropped
+        unless it is to be `drained`.
+
+        The first call counts; a later one that does not drain cuts the draining short.
+        """
+        if self._closed and (drained or not self._draining):
             return
-        self._closed = True
-        self.close_code, self.close_reason = code, reason
-        self._bulk.clear()
+        if not self._closed:
+            self.close_code, self.close_reason = code, reason
+        self._closed, self._draining = True, drained
+        if not drained:
+            self._bulk.clear()
         self._ready.set()
         self._room.set()
 
@@ -76,10 +97,12 @@ class Outbox:
         """The next message to write, or None when everything is written and the socket should close."""
         while True:
             if self._urgent:
+                self.written += 1
                 return self._urgent.popleft()
-            if self._closed:
+            if self._closed and not self.draining:
                 return None
             if self._bulk:
+                self.written += 1
                 self._room.set()
                 return self._bulk.popleft()
             self._ready.clear()

@@ -38,6 +38,7 @@ class ScriptedEngine:
     """
 
     numerics_id = "scripted"
+    vocab_size = 0
 
     def __init__(
         self,

@@ -44,6 +44,7 @@ from edgewise.wire.errors import (
     ProtocolTooOldError,
     SessionError,
     SupersededError,
+    TierRefusedError,
     TierTimeoutError,
     UnauthenticatedError,
     UnexpectedFrameError,
@@ -108,6 +109,7 @@ class NodeSession:
         self._policy_key = ""
         self._error: ErrorInfo | None = None
         self._slot_s: float | None = None
+        self._said: tuple[frames.ModelOffer, ...] = ()
 
     @property
     def rtt_ms(self) -> float | None:
@@ -122,6 +124,7 @@ class NodeSession:
         self._dial += 1
         self._opened_at = self._heard_at = now
         self._error, self._slot_s = None, None
+        self._said = self._identity.models
         self._rtts.clear()
         self._telemetry.reconnected()
         return [Send(self._hello())]
@@ -195,11 +198,19 @@ class NodeSession:
 
     def on_chunk(self, attempt: str, chunk: Chunk) -> list[Action]:
         """The tier spoke. Chunks of attempts that were cancelled or lost are dropped."""
-        return [Send(frame) for frame in self._attempts.spoke(attempt, chunk)]
+        return [*(Send(frame) for frame in self._attempts.spoke(attempt, chunk)), *self._redial()]
 
     def on_failed(self, attempt: str, error: EdgewiseError) -> list[Action]:
         """The tier gave up on an attempt."""
-        return [Send(frame) for frame in self._attempts.failed(attempt, error)]
+        return [*(Send(frame) for frame in self._attempts.failed(attempt, error)), *self._redial()]
+
+    def on_models(self, models: tuple[frames.ModelOffer, ...]) -> list[Action]:
+        """Other models are loaded: a new hello offers them. Where one was said already, that is a new connection, once
+        the open attempts have ended."""
+        if models == self._identity.models:
+            return []
+        self._identity = replace(self._identity, models=models)
+        return self._redial()
 
     def on_telemetry_waiting(self) -> list[Action]:
         """There are new records. At most one batch is under way at any time."""
@@ -282,7 +293,7 @@ class NodeSession:
             case frames.Generate():
                 return self._on_generate(frame, now)
             case frames.Cancel(attempt=attempt):
-                return [CancelAttempt(attempt)] if self._attempts.forget(attempt) else []
+                return [CancelAttempt(attempt), *self._redial()] if self._attempts.forget(attempt) else []
             case frames.HeartbeatAck(seq=seq, echo=echo):
                 if seq == self._beat_seq and 0 <= now - echo <= self._lost_after_s:
                     self._rtts.append((now - echo) * 1000.0)
@@ -300,6 +311,8 @@ class NodeSession:
     def _on_generate(self, frame: frames.Generate, now: float) -> list[Action]:
         if frame.attempt in self._attempts:
             return []
+        if self._stale:
+            return [Send(frames.Failed(attempt=frame.attempt, error=_changing().info()))]
         try:
             state = self._attempts.begin(frame, now)
         except FrameMalformedError as error:
@@ -343,11 +356,29 @@ class NodeSession:
             actions += [CancelAttempt(attempt), *self.on_failed(attempt, error)]
         return actions
 
+    @property
+    def _stale(self) -> bool:
+        """Whether what this connection's hello said of models is no longer true."""
+        return self._identity.models != self._said
+
+    def _redial(self) -> list[Action]:
+        """Leave, and be back at once, where the last hello is no longer true and nothing is under way."""
+        if not self._stale or len(self._attempts) or self.phase not in ("greeting", "live"):
+            return []
+        self.phase, self._slot_s = "closing", 0.0
+        return [Close(CLOSE_NORMAL, "models changed", drained=True)]
+
     def _close(self, code: int, reason: str) -> list[Action]:
         if self.phase in ("idle", "closing"):
             return []
         self.phase = "closing"
         return [Close(code, reason)]
+
+
+def _changing() -> TierRefusedError:
+    return TierRefusedError(
+        "The node changes its model and is back in a moment", where="node session", retry_after_s=1.0
+    )
 
 
 def _unexpected(frame: frames.Frame, expected: str) -> UnexpectedFrameError:

@@ -125,6 +125,8 @@ class NodeWork:
         for action in actions:
             if isinstance(action, Send):
                 await self._put(action.frame)
+            else:
+                self._perform([action])
 
     async def _cancel(self, attempt: str) -> None:
         with suppress(EdgewiseError):

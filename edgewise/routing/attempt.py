@@ -28,7 +28,8 @@ class Attempt:
         self.leg = leg or unobserved().leg(attempt_id, tier.name, tier.kind)
         self.id = attempt_id
         self.tokens = 0
-        self._state = state
+        self.state = state
+        self.failure: TierError | None = None
         self._next_index = len(state.output_ids)
         self._chunks = None if self.whole else tier.generate(state, attempt_id)
         self._open = True
@@ -39,6 +40,7 @@ class Attempt:
         try:
             return await self._next(timeout_s)
         except TierError as error:
+            self.failure = error
             self.leg.end(error.info().code, self.tokens)
             raise
 
@@ -65,7 +67,7 @@ class Attempt:
         return chunk
 
     async def _in_one_piece(self) -> Chunk:
-        chunk = await cast(WholeTier, self.tier).generate_whole(self._state, self.id)
+        chunk = await cast(WholeTier, self.tier).generate_whole(self.state, self.id)
         if chunk.finish is None:
             raise TierError(f"{self.tier.name} gave a part for a whole answer", where=self.tier.name)
         return chunk

@@ -13,6 +13,7 @@ from edgewise.routing.tier import Chunk, Finish, Usage
 from edgewise.wire.errors import UpstreamError
 
 ERROR_MAX_CHARS = 500
+RETRY_MAX_S = 3600.0
 _FINISHES: dict[str, Finish] = {
     "stop": "stop",
     "length": "length",
@@ -138,6 +139,12 @@ def _finish(reason: str | None, name: str) -> Finish:
     if reason is None:
         raise UpstreamError(f"{name} ended its answer without a finish reason", where=name)
     return _FINISHES.get(reason, "stop")
+
+
+def told_wait_s(retry_after: str) -> float | None:
+    """Seconds of a Retry-After header (RFC 9110 §10.2.3) that is a number of them, an hour at most; None for others."""
+    text = retry_after.strip()
+    return min(float(text), RETRY_MAX_S) if text.isascii() and text.isdigit() else None
 
 
 def error_message(body: bytes) -> str:

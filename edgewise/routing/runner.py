@@ -20,21 +20,24 @@ from edgewise.routing.attempt import Attempt
 from edgewise.routing.handoff import Encode, Sleep, open_continuation, with_ids
 from edgewise.routing.modes import MODES
 from edgewise.routing.modes.base import Opening, nobody_left
+from edgewise.routing.modes.ordered import open_ordered
 from edgewise.routing.plan import Plan
 from edgewise.routing.seams import Seams
 from edgewise.routing.silence import SilenceWatch
-from edgewise.routing.terms import bounded
+from edgewise.routing.terms import bounded, spoken_by
 from edgewise.routing.tier import Chunk, Finish, Tier, Usage
 from edgewise.routing.uninterrupted import to_its_end
-from edgewise.streams.entries import EndEntry, ErrorEntry, TierEntry, Timings, WarnEntry
+from edgewise.streams.entries import EndEntry, ErrorEntry, ProbabilitiesEntry, TierEntry, Timings, WarnEntry
 from edgewise.streams.log import Claim, StreamLog
 from edgewise.streams.writer import OnStored, StreamWriter
 from edgewise.wire.errors import (
     EdgewiseError,
     FencedError,
     LogUnavailableError,
+    NoTierError,
     ShuttingDownError,
     TierError,
+    TierRefusedError,
     TierTimeoutError,
 )
 from policies import StepTerms
@@ -227,6 +230,7 @@ class _Answering:
         self._usage = Usage()
         self._silence = SilenceWatch(job.plan.limits.soft_s, self._warn, clock=clock)
         self._pump: asyncio.Task[object] | None = None
+        self._tries: list[Attempt] = []
 
     async def run(self) -> None:
         """Make it to its end. Raises FencedError and LogUnavailableError; every other fault ends the answer."""
@@ -275,7 +279,18 @@ class _Answering:
 
     async def _open(self) -> Opening:
         open_mode, _ = MODES[self._plan.mode]
-        return await open_mode(self._plan, self._state, self._start)
+        try:
+            return await open_mode(self._plan, self._state, self._start)
+        except NoTierError:
+            names = {each.tier.name for each in self._tries if _would_alone(each)}
+            if not names:
+                raise
+            failures = [each.failure for each in self._tries if each.failure is not None]
+            with suppress(NoTierError):
+                opening = await open_ordered(_among(self._plan, names), self._state, self._start)
+                opening.failures = [*failures, *opening.failures]
+                return opening
+            raise
 
     async def _reopen(self) -> Opening:
         lost = frozenset(self.outcome.tiers)
@@ -286,7 +301,12 @@ class _Answering:
     def _start(self, tier: Tier) -> Attempt:
         attempt = self._attempt_id()
         leg = self._trail.leg(attempt, tier.name, tier.kind)
-        return Attempt(tier, bounded(self._state, self._step(tier)), attempt, leg, whole=self._plan.whole)
+        state = bounded(self._state, self._step(tier))
+        failed = (each.tier.name for each in self._tries if each.failure is not None)
+        if not self._plan.candidates(state, frozenset({tier.name, *failed})):
+            state = msgspec.structs.replace(state, alone=True)
+        self._tries.append(Attempt(tier, state, attempt, leg, whole=self._plan.whole))
+        return self._tries[-1]
 
     def _step(self, tier: Tier) -> StepTerms | None:
         """What the policy asks of a fallback that begins the answer; who goes on with one that has begun is none."""
@@ -297,7 +317,7 @@ class _Answering:
         """Pump one tier until it finishes (returns why) or dies (returns None, state advanced as far as it got)."""
         attempt = opening.attempt
         step = self._step(attempt.tier)
-        self._state = bounded(self._state, step)
+        self._state = spoken_by(bounded(self._state, step), attempt.tier.capabilities.model_version)
         self._waste += opening.waste_tokens
         self.outcome.failures += opening.failures
         self.outcome.tiers.append(attempt.tier.name)
@@ -333,6 +353,8 @@ class _Answering:
             self._state = self._state.advanced(chunk.ids, chunk.text)
             if (watch := self._trail.watch) is not None:
                 watch.said(chunk.ids)
+            if chunk.ids and chunk.probabilities:
+                self._writer.hold(ProbabilitiesEntry(chunk.n0, tuple(each.logprob for each in chunk.probabilities)))
             await self._writer.tokens(chunk.n0, chunk.ids, text)
 
     async def _end(self, finish: str) -> None:
@@ -350,6 +372,16 @@ class _Answering:
         self.outcome.failures.append(error)
         self._writer.hold(ErrorEntry(error.info()))  # in one step with the end: who resumes never finds it alone
         await self._end("error")
+
+
+def _would_alone(attempt: Attempt) -> bool:
+    """Whether a device refused what it takes where nobody else can: it was asked while somebody else could, and that
+    one has failed since."""
+    return attempt.tier.kind == "edge" and isinstance(attempt.failure, TierRefusedError) and not attempt.state.alone
+
+
+def _among(plan: Plan, names: set[str]) -> Plan:
+    return msgspec.structs.replace(plan, tiers=lambda kind: [tier for tier in plan.tiers(kind) if tier.name in names])
 
 
 def _tier_entry(tier: Tier, state: GenerationState, why: str, opening: Opening) -> TierEntry:

@@ -43,6 +43,11 @@ def fallback_step(terms: Terms, kind: str) -> StepTerms | None:
     return next((step for step in terms.fallback if step.mode == kind), None)
 
 
+def spoken_by(state: GenerationState, model_version: str) -> GenerationState:
+    """The state of an answer that this version goes on with: who takes it up again knows by whom it was said."""
+    return msgspec.structs.replace(state, model_version=model_version)
+
+
 def bounded(state: GenerationState, step: StepTerms | None) -> GenerationState:
     """The state of an answer that this fallback begins: no longer than the step allows."""
     if step is None or step.max_tokens is None or step.max_tokens >= state.max_tokens:

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from edgewise.generation.probabilities import TokenProbability
 from edgewise.generation.state import GenerationState
 from edgewise.wire.frames import AttemptTimings
 
@@ -28,6 +29,9 @@ class Chunk(msgspec.Struct, frozen=True):
     `text` is complete UTF-8 and never holds part of a stop string. `finish` is set on the last chunk only, and
     `usage` and `timings` there when the engine counts for itself. What was held back until the end (half a character,
     the beginning of a stop string) comes as the text of a last chunk without ids.
+
+    `probabilities` are there where the state asks for them and the tier can tell, in this process: one for each of
+    `ids`, and on the last chunk one for the end-of-sequence id that ended the answer.
     """
 
     n0: int
@@ -36,6 +40,7 @@ class Chunk(msgspec.Struct, frozen=True):
     finish: Finish | None = None
     usage: Usage | None = None
     timings: AttemptTimings | None = None
+    probabilities: tuple[TokenProbability, ...] = ()
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):

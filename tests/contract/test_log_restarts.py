@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.sqlite_log import SqliteStreamLog
+from edgewise.streams.sqlite_log import SqliteStreamLog
 from edgewise.wire.errors import FencedError
 from tests.contract.test_stream_log import EXPIRED_S, opened, valkey_log
 from tests.factories.valkey import MortalValkey
@@ -55,7 +55,7 @@ async def test_killing_valkey_loses_nothing_acknowledged_and_writers_go_on(morta
 _SQLITE_WRITER = """
 import asyncio, sys
 from pathlib import Path
-from edge_agent.sqlite_log import SqliteStreamLog
+from edgewise.streams.sqlite_log import SqliteStreamLog
 async def main():
     log = SqliteStreamLog(Path(sys.argv[1]))
     await log.create("s", owner="key-1", request=b"r")

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from control_plane.streams.valkey_log import ValkeyStreamLog, connect
-from edge_agent.sqlite_log import SqliteStreamLog
 from edgewise.ids import new_id
 from edgewise.streams.entries import CancelEntry, encode_entry
 from edgewise.streams.log import Claim, StreamLog
 from edgewise.streams.memory import MemoryStreamLog
+from edgewise.streams.sqlite_log import SqliteStreamLog
 from edgewise.wire.errors import (
     ConflictError,
     CursorAheadError,

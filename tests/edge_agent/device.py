@@ -10,11 +10,12 @@ import httpx
 
 from edge_agent.cloud import FAMILY_MODEL
 from edge_agent.host import DeviceHost, Link
+from edge_agent.ladder import Limits
 from edge_agent.local_api import LocalApi
 from edge_agent.policy_store import PolicyStore
 from edge_agent.runtime import OnnxEngine
 from edge_agent.runtime.engine import EngineOptions
-from edge_agent.sqlite_log import SqliteStreamLog
+from edge_agent.serving.placing import clamped
 from edge_agent.telemetry.buffer import TelemetryRing
 from edge_agent.telemetry.sources import FixedSource
 from edgewise.api.host import Family
@@ -25,6 +26,7 @@ from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.node.driver import EngineDriver
 from edgewise.routing.runner import Runner
 from edgewise.routing.tier import Capabilities, Chunk, Load, TierKind
+from edgewise.streams.sqlite_log import SqliteStreamLog
 from edgewise.streams.tailer import TailerHub
 from edgewise.wire.frames import TelemetryRecord
 from policies.library import seed_text
@@ -55,7 +57,7 @@ class WatchedCloud:
 
 
 class Device:
-    """The parts, changeable while it runs: `source.facts`, `link`."""
+    """The parts, changeable while it runs: `source.facts`, `link`, and `limits` of the ladder."""
 
     def __init__(self, directory: Path, driver: EngineDriver, tokenizer: ChatTokenizer, local_key: str) -> None:
         self.edge = driver
@@ -63,6 +65,7 @@ class Device:
         self.cloud = WatchedCloud()
         self.source = FixedSource(battery_pct=80.0, cpu_temp_c=40.0, link="wifi")
         self.link = Link(online=True, rtt_ms=20.0)
+        self.limits = Limits()
         self.policies = PolicyStore(directory / "policy", seed_text())
         self.telemetry = TelemetryRing(directory / "telemetry.sqlite3", now=lambda: NOW)
         self.log = SqliteStreamLog(directory / "streams.sqlite3")
@@ -72,12 +75,13 @@ class Device:
             name="phone-1",
             edge=driver,
             cloud=self.cloud,
-            families={FAMILY_MODEL: Family(FAMILY_MODEL, tokenizer, manifest_context)},
+            families=lambda: {FAMILY_MODEL: Family(FAMILY_MODEL, tokenizer, manifest_context)},
             decide=self.policies.decide,
             link=lambda: self.link,
             device_facts=self.source.read,
             record=self.telemetry.append,
             local_key=local_key,
+            clamp=lambda decision, facts: clamped(decision, facts, self.limits, every_row=True),
             now=lambda: NOW,
         )
         self.service = AnswerService(host, self.log, TailerHub(self.log), self.runner)
@@ -105,13 +109,17 @@ class Device:
 
 @asynccontextmanager
 async def running_device(
-    model_dir: Path, data_dir: Path, *, local_key: str = "", options: EngineOptions | None = None
+    model_dir: Path,
+    data_dir: Path,
+    *,
+    local_key: str = "",
+    options: EngineOptions | None = None,
+    engine: OnnxEngine | None = None,
 ) -> AsyncIterator[Device]:
     data_dir.mkdir(parents=True, exist_ok=True)
     tokenizer = ChatTokenizer.load(model_dir)
-    driver = EngineDriver(
-        OnnxEngine.load(model_dir, options), tokenizer, kind="edge", name="edge:phone-1", models=("tiny-edge",)
-    )
+    engine = engine or OnnxEngine.load(model_dir, options)
+    driver = EngineDriver(engine, tokenizer, kind="edge", name="edge:phone-1", models=("tiny-edge",))
     await driver.start()
     device = Device(data_dir, driver, tokenizer, local_key)
     try:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from edge_agent.agent import EdgeAgent
 from edge_agent.cloud import CloudTier
 from edge_agent.config import AgentConfig
 from edge_agent.runtime.context import ContextMode
+from edgewise.api.intake import Snapshot
 from edgewise.api.server import bind, serving
 from edgewise.generation.state import GenerationState, Message
-from edgewise.wire.errors import ConfigError, DataDirError, ModelMissingError, PortInUseError
+from edgewise.wire.errors import ConfigError, DataDirError, ModelDigestError, ModelMissingError, PortInUseError
+from tests.edge_agent.tiny_model import VOCAB, write_tiny_model
 from tests.factories.bundles import KEY, offered
 
 ALWAYS_EDGE = (
@@ -77,14 +81,27 @@ async def test_telemetry_and_policy_outlive_a_restart(config: AgentConfig) -> No
         assert batch is not None and len(batch.records) == 2
 
 
+async def test_owners_of_contexts_outlive_a_restart_and_are_another_devices_strangers(
+    config: AgentConfig, tmp_path: Path
+) -> None:
+    salts = []
+    for data_dir in (config.data_dir, config.data_dir, tmp_path / "another"):
+        async with served(replace(config, data_dir=data_dir)) as (agent, client):
+            request = await agent.runner._log.request((await ask(client)).headers["x-edgewise-stream-id"])
+            salts.append(msgspec.msgpack.decode(request, type=Snapshot).state.salt)
+    assert salts[0] == salts[1] != salts[2] and len(salts[0]) == 32
+
+
 async def test_facts_of_a_file_reach_the_policy_of_the_running_agent(config: AgentConfig, tmp_path: Path) -> None:
     facts = tmp_path / "facts.json"
     facts.write_text('{"battery_pct": 7, "cpu_temp_c": 33}')
     told = AgentConfig(**{**vars(config), "device_facts": facts})
     async with EdgeAgent.running(told) as agent:
         batch = agent.telemetry.pending(0, 10)
-        assert batch is not None and batch.records[0].values["device.battery_pct"] == 7.0
-        assert batch.records[0].values["memory.available_bytes"]
+        assert batch is not None
+        sample = next(record for record in batch.records if record.kind == "device")
+        assert sample.values["device.battery_pct"] == 7.0
+        assert sample.values["memory.available_bytes"]
 
 
 async def test_memory_and_context_are_as_configured(config: AgentConfig) -> None:
@@ -138,6 +155,16 @@ async def test_what_is_missing_is_named_at_the_start(
 ) -> None:
     with pytest.raises(error, match="To do"):
         async with EdgeAgent.running(AgentConfig(**{**vars(config), **change})):
+            pass
+
+
+async def test_a_tokenizer_that_does_not_fit_the_model_is_named_at_the_start(
+    config: AgentConfig, tmp_path: Path
+) -> None:
+    """Its digest is the manifest's, but the graph has fewer ids."""
+    write_tiny_model(tmp_path / "narrow", vocab=VOCAB - 3)
+    with pytest.raises(ModelDigestError, match=f"up to {VOCAB - 1}"):
+        async with EdgeAgent.running(replace(config, model_dir=tmp_path / "narrow")):
             pass
 
 

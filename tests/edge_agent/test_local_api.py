@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
@@ -11,8 +12,12 @@ import msgspec
 import pytest
 
 from edge_agent.host import Link
+from edge_agent.runtime import OnnxEngine
+from edge_agent.runtime.admission import RETRY_AFTER_S
 from edge_agent.runtime.engine import EngineOptions
 from edgewise.dialects.sse import SseParser
+from edgewise.graphs import DecoderGraph
+from edgewise.wire.manifest import Manifest
 from policies.library import seed_text
 from tests.edge_agent.device import Device, running_device
 from tests.factories.bundles import KEY, offered
@@ -166,6 +171,28 @@ async def test_what_this_devices_memory_has_no_room_for_is_answered_by_the_cloud
         assert device.edge.load().running == 0 and len(device.cloud.seen) == 1
 
 
+async def test_who_waited_and_finds_the_memory_gone_is_told_what_to_do_and_when(
+    tiny_dir: Path, tmp_path: Path, tiny_manifest: Manifest
+) -> None:
+    graph, free = DecoderGraph.load(tiny_dir / "model.onnx"), 1 << 30
+    options = EngineOptions(slots=1, memory_reserve_bytes=0)
+    engine = OnnxEngine(tiny_manifest, graph, options, available=lambda: free)
+    async with running_device(tiny_dir, tmp_path / "d", engine=engine) as device:
+        device.link = Link()
+        device.edge.retune(20.0)
+        answers = [asyncio.create_task(device.ask("hello", max_tokens=9 + place)) for place in range(2)]
+        while device.edge.load().queued == 0:
+            await asyncio.sleep(0.005)
+        free = 0
+        device.edge.retune(None)
+        statuses = sorted([(await answer).status_code for answer in answers])
+        refused = next(answer.result() for answer in answers if answer.result().status_code == 503)
+    assert statuses == [200, 503]
+    told = refused.json()["error"]
+    assert told["code"] == "no_tier_available" and "memory" in told["message"] and "max_tokens" in told["remedy"]
+    assert refused.headers["retry-after"] == f"{RETRY_AFTER_S:g}" and told["retry_after_s"] == RETRY_AFTER_S
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -190,6 +217,18 @@ async def test_a_local_key_keeps_other_apps_out(tiny_dir: Path, tmp_path: Path) 
         assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_api_key")
         device.http.headers["authorization"] = "Bearer lk_right"
         assert (await device.ask("hi")).status_code == 200
+
+
+async def test_apps_with_other_keys_find_nothing_of_each_others_chats(device: Device) -> None:
+    """Whoever times first tokens learns nothing of what another app asked."""
+    device.link, reused = Link(), list[int]()
+    for key in ("app-one", "app-two", "app-one", "app-two"):
+        before = device.edge._thread.stats.reused_tokens
+        device.http.headers["authorization"] = f"Bearer {key}"
+        told = {"salt": "00", "edgewise": {"mode": "edge"}}  # what a caller says of a salt is not heard
+        assert (await device.ask("Who was it that asked this before?", **told)).status_code == 200
+        reused.append(device.edge._thread.stats.reused_tokens - before)
+    assert reused[:2] == [0, 0] and min(reused[2:]) > 30
 
 
 async def test_a_request_that_is_no_http_is_left_alone(device: Device) -> None:

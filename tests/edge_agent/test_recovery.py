@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from edge_agent.host import Link
-from edge_agent.sqlite_log import SqliteStreamLog
 from edgewise.api.intake import Snapshot
 from edgewise.api.takeover import Takeover
 from edgewise.dialects.render import AnswerHeader
 from edgewise.streams.entries import EndEntry, TierEntry, TokensEntry, decode_entry, encode_entry
+from edgewise.streams.sqlite_log import SqliteStreamLog
 from tests.edge_agent.device import Device, running_device
 
 SID = "0" * 26

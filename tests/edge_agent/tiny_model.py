@@ -13,6 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from cloud_worker.forge.export.adapter_inputs import add_adapter_inputs
 from edgewise.graphs.shape import FORM, FORM_KEY, HEAD_DIM_KEY, HIDDEN_OUTPUT
 from edgewise.wire.manifest import Manifest, build_manifest, write_manifest
 
@@ -94,6 +95,7 @@ class TinyGraph:
             "MatMulNBits",
             [x, f"{name}.weight_Q4", f"{name}.scales"],
             [output or f"{name}.product"],
+            name=_builders_name(name),
             domain="com.microsoft",
             K=width,
             N=height,
@@ -124,6 +126,13 @@ class TinyGraph:
         return [logits, *([hidden] if self._hidden_states else []), *_cache_infos("present", "total")]
 
 
+def _builders_name(name: str) -> str:
+    """What the model builder would call the matrix `LAYER.PART`."""
+    layer, _, part = name.partition(".")
+    home = {"qkv": "attn", "o": "attn", "gate": "mlp", "up": "mlp", "down": "mlp"}.get(part)
+    return f"/model/layers.{layer}/{home}/{part}_proj/MatMul_Q4" if home else f"/{name}/MatMul_Q4"
+
+
 def _cache_infos(prefix: str, length: str) -> list[onnx.ValueInfoProto]:
     shape: list[str | int | None] = ["batch", KV_HEADS, length, "kv_cache_dim"]
     names = [f"{prefix}.{layer}.{part}" for layer in range(LAYERS) for part in ("key", "value")]
@@ -131,12 +140,21 @@ def _cache_infos(prefix: str, length: str) -> list[onnx.ValueInfoProto]:
 
 
 def write_tiny_model(
-    directory: Path, *, context_tokens: int = 512, seed: int = 7, hidden_states: bool = False, vocab: int = VOCAB
+    directory: Path,
+    *,
+    context_tokens: int = 512,
+    seed: int = 7,
+    hidden_states: bool = False,
+    vocab: int = VOCAB,
+    adapter_rank: int = 0,
 ) -> Manifest:
     """Write a whole model directory with its manifest; the same arguments give the same bytes."""
     directory.mkdir(parents=True, exist_ok=True)
     tiny = TinyGraph(context_tokens=context_tokens, seed=seed, hidden_states=hidden_states, vocab=vocab)
-    (directory / "model.onnx").write_bytes(tiny.build().SerializeToString(deterministic=True))
+    model = tiny.build()
+    if adapter_rank:
+        add_adapter_inputs(model, adapter_rank)
+    (directory / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
     (directory / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
     tiny_tokenizer().save(str(directory / "tokenizer.json"))
     manifest = build_manifest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,9 +11,11 @@ from edgewise.generation.state import GenerationState
 from edgewise.routing.attempt import Attempt
 from edgewise.routing.plan import Plan
 from edgewise.routing.tier import Chunk, Tier
-from edgewise.wire.errors import EdgewiseError, NoTierError, TierError, TierRejectedError
+from edgewise.wire.errors import EdgewiseError, NoTierError, TierError, TierRefusedError, TierRejectedError
 
 StartAttempt = Callable[[Tier], Attempt]
+RETRY_AFTER_S = 1.0
+REMEDY = "try again soon; the nodes' logs tell more"
 
 
 @dataclass
@@ -65,7 +68,8 @@ def opened(plan: Plan, opening: Opening | None, failures: list[EdgewiseError]) -
 
 
 def nobody_left(plan: Plan, failures: list[EdgewiseError]) -> TierError:
-    """The error for an answer that no tier could begin or continue: it names what each one said.
+    """The error for an answer that no tier could begin or continue: it names what each one said, the remedy that helps
+    most, and when the first of them may be free.
 
     When every tier says that the request itself is at fault, that is the answer, with its own number and status.
     """
@@ -80,7 +84,26 @@ def nobody_left(plan: Plan, failures: list[EdgewiseError]) -> TierError:
             where=f"mode {plan.mode}",
             expected="a connected node with the same tokenizer and room in its context",
             remedy="look at `edgewise status`, start a node, or let the policy use another tier",
-            retry_after_s=1.0,
+            retry_after_s=RETRY_AFTER_S,
         )
     said = "; ".join(str(failure.message) for failure in failures)
-    return NoTierError(f"{told}Every tier failed: {said}", where=f"mode {plan.mode}", retry_after_s=1.0)
+    waits = [failure.retry_after_s for failure in failures if failure.retry_after_s is not None]
+    return NoTierError(
+        f"{told}Every tier failed: {said}",
+        where=f"mode {plan.mode}",
+        remedy=_best_remedy(failures),
+        retry_after_s=min(waits, default=RETRY_AFTER_S),
+    )
+
+
+def _best_remedy(failures: list[EdgewiseError]) -> str:
+    """What helps most: who refused knows what it has no room for, and the one to be free soonest helps first; then what
+    the others say, in order."""
+
+    def rank(failure: EdgewiseError) -> tuple[bool, float]:
+        refused = failure.info().number == TierRefusedError.number
+        wait_s = failure.retry_after_s
+        return not refused, wait_s if refused and wait_s is not None else math.inf
+
+    ranked = sorted(failures, key=rank)
+    return next((failure.remedy for failure in ranked if failure.remedy), REMEDY)

@@ -80,6 +80,17 @@ def test_room_is_what_the_narrowest_group_leaves(tmp_path: Path) -> None:
     assert MemoryPressure(tmp_path).room() == Room(120, 20)
 
 
+def test_where_a_group_is_slowed_before_its_limit_that_is_the_room(tmp_path: Path) -> None:
+    """MemoryHigh of a systemd unit, with and without MemoryMax."""
+    write(tmp_path / "proc/self/cgroup", "0::/unit\n")
+    group = tmp_path / "sys/fs/cgroup/unit"
+    write(group / "memory.current", "100\n")
+    for high, most, limit in (("600", "750", 600), ("600", "max", 600), ("max", "750", 750), ("900", "750", 750)):
+        write(group / "memory.high", f"{high}\n")
+        write(group / "memory.max", f"{most}\n")
+        assert MemoryPressure(tmp_path).room() == Room(limit, limit - 100)
+
+
 def test_a_system_without_these_files_says_nothing(tmp_path: Path) -> None:
     assert MemoryPressure(tmp_path).stalls() == Stalls() and MemoryPressure(tmp_path).room() is None
     write(tmp_path / "proc/pressure/memory", PSI)

@@ -359,3 +359,14 @@ def test_a_tokenizer_of_another_model_is_refused() -> None:
     manifest = msgspec.structs.replace(scripted_manifest(), tokenizer_digest="f" * 64)
     with pytest.raises(ModelDigestError):
         EngineDriver(saying(manifest=manifest), TOKENIZER, kind="edge", name="e", models=())
+
+
+@pytest.mark.parametrize("missing", [1, 0, -1])
+def test_a_tokenizer_with_ids_that_the_model_lacks_is_refused(missing: int) -> None:
+    engine = saying()
+    engine.vocab_size = TOKENIZER.vocab_size - missing
+    if missing <= 0:
+        EngineDriver(engine, TOKENIZER, kind="edge", name="e", models=())
+        return
+    with pytest.raises(ModelDigestError, match=f"up to {TOKENIZER.vocab_size - 1}"):
+        EngineDriver(engine, TOKENIZER, kind="edge", name="e", models=())

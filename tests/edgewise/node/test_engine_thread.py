@@ -209,3 +209,25 @@ class Failed(Heard):
 
     def failed(self, attempts: Sequence[str], error: EdgewiseError) -> None:
         self.attempts += attempts
+
+
+def test_a_command_runs_in_the_engines_thread_and_a_broken_one_ends_nothing() -> None:
+    engine = ScriptedEngine(lambda state: range(5, 25))
+    heard, ran, threads = Heard(), threading.Event(), set[int]()
+    thread = EngineThread(engine, heard, name="t", ahead_tokens=64)
+
+    def broken() -> None:
+        raise ValueError("a command that fails")
+
+    def noting() -> None:
+        threads.add(threading.get_ident())
+        ran.set()
+
+    thread.run(broken)
+    thread.run(noting)  # asked before the start, done right after it
+    thread.start()
+    assert ran.wait(WAIT_S) and threads != {threading.get_ident()}
+    thread.submit("a", make_state(max_tokens=20))
+    assert heard.finished.wait(WAIT_S)
+    thread.stop()
+    assert thread.join(WAIT_S)

@@ -86,3 +86,54 @@ async def test_a_frame_that_is_too_large_is_the_writers_error() -> None:
     with pytest.raises(FrameTooLargeError):
         await outbox.put(Tokens(attempt="a", n0=0, text=os.urandom(FRAME_MAX_BYTES).hex() * 2))
     assert len(outbox) == 0
+
+
+async def test_a_drained_close_writes_what_waits_and_what_waits_for_room() -> None:
+    outbox = Outbox(bulk_max=1)
+    await outbox.put(word(0))
+    late = asyncio.create_task(outbox.put(word(1)))
+    await asyncio.sleep(0)
+    outbox.close(1000, "models changed", drained=True)
+    outbox.close(1000, "again", drained=True)
+    outbox.push(bye("too late"))
+    seen = [await outbox.next()]
+    await late
+    seen += [await outbox.next(), await outbox.next()]
+    assert seen == [encode_frame(word(0)), encode_frame(word(1)), None]
+    assert (outbox.close_code, outbox.close_reason) == (1000, "models changed")
+
+
+@pytest.mark.parametrize("yields", [True, False])
+async def test_a_drained_close_waits_for_every_writer_however_fast_the_reader_is(yields: bool) -> None:
+    outbox = Outbox(bulk_max=2)
+    await outbox.put(word(0))
+    await outbox.put(word(1))
+    late = [asyncio.create_task(outbox.put(word(number))) for number in (2, 3, 4)]
+    await asyncio.sleep(0)
+    outbox.close(1000, "models changed", drained=True)
+    seen = []
+    while (message := await outbox.next()) is not None:
+        seen.append(message)
+        assert outbox.written == len(seen)
+        await asyncio.sleep(0) if yields else None
+    assert sorted(seen) == sorted(encode_frame(word(number)) for number in range(5))
+    await asyncio.gather(*late)
+    assert not outbox.draining and not len(outbox)
+
+
+async def test_a_writer_that_is_cancelled_holds_up_no_drained_close() -> None:
+    outbox = Outbox(bulk_max=1)
+    await outbox.put(word(0))
+    late = asyncio.create_task(outbox.put(word(1)))
+    await asyncio.sleep(0)
+    outbox.close(1000, "models changed", drained=True)
+    late.cancel()
+    assert await outbox.next() == encode_frame(word(0)) and await outbox.next() is None
+
+
+async def test_a_plain_close_cuts_a_drained_one_short() -> None:
+    outbox = Outbox()
+    await outbox.put(word(0))
+    outbox.close(1000, "models changed", drained=True)
+    outbox.close(3000, "gone")
+    assert await outbox.next() is None and outbox.close_code == 1000

@@ -312,3 +312,59 @@ def test_leaving_says_goodbye_and_plans_nothing() -> None:
 def test_the_key_is_in_no_representation() -> None:
     session = fresh()
     assert "ek_secret" not in f"{IDENTITY!r} {session.on_connected(0.0)!r}"
+
+
+MODELS = (
+    frames.ModelOffer(
+        name="small",
+        version="v2",
+        weights_digest="1",
+        tokenizer_digest="2",
+        template_digest="3",
+        numerics_id="n",
+        context_tokens=64,
+    ),
+)
+
+
+def test_other_models_are_offered_by_a_new_dial_at_once_where_nothing_runs() -> None:
+    session = live()
+    assert session.on_models(()) == []
+    assert session.on_models(MODELS) == [do.Close(1000, "models changed", drained=True)]
+    assert session.on_frame(generate(), 1.0) == []
+    (again,) = of(session.on_closed(5.0), do.ReconnectAt)
+    assert (again.at, again.error, again.final) == (5.0, None, False)
+    (hello,) = sent(session.on_connected(6.0), frames.Hello)
+    assert hello.models == MODELS
+    session.on_frame(WELCOME, 6.0)
+    assert of(session.on_frame(generate(), 6.0), do.StartAttempt)
+
+
+def test_attempts_that_run_end_before_other_models_are_offered_and_new_ones_are_refused() -> None:
+    session = live()
+    for attempt in ("a", "b", "c"):
+        session.on_frame(generate(attempt), 1.0)
+    assert session.on_models(MODELS) == []
+    (refused,) = sent(session.on_frame(generate("d"), 1.0), frames.Failed)
+    assert refused.error.code == "tier_refused" and refused.error.retry_after_s
+    assert not of(session.on_chunk("a", Chunk(0, (1,), "x", "stop", Usage(1, 1))), do.Close)
+    assert not of(session.on_frame(frames.Cancel(attempt="b"), 2.0), do.Close)
+    last = session.on_failed("c", TierError("no"))
+    assert [type(action) for action in last] == [do.Send, do.Close]
+
+
+def test_models_that_change_before_the_first_hello_need_no_second_one() -> None:
+    session = fresh()
+    assert session.on_models(MODELS) == []
+    (hello,) = sent(session.on_connected(0.0), frames.Hello)
+    assert hello.models == MODELS
+    session.on_frame(WELCOME, 0.0)
+    assert of(session.on_frame(generate(), 1.0), do.StartAttempt)
+
+
+def test_models_that_are_as_the_hello_said_again_need_no_new_one() -> None:
+    session = live()
+    session.on_frame(generate("a"), 1.0)
+    assert session.on_models(MODELS) == [] == session.on_models(())
+    assert of(session.on_frame(generate("b"), 1.0), do.StartAttempt)
+    assert not of(session.on_chunk("a", Chunk(0, (1,), "x", "stop", Usage(1, 1))), do.Close)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator
 
-from edge_agent.sqlite_log import SqliteStreamLog
 from edgewise.generation.state import GenerationState
 from edgewise.routing.plan import Limits, Plan
 from edgewise.routing.runner import Job, Outcome, Runner
@@ -16,6 +15,7 @@ from edgewise.streams.entries import (
     TokensEntry,
     decode_entry,
 )
+from edgewise.streams.sqlite_log import SqliteStreamLog
 from policies import Terms
 from policies.terms import NO_TERMS
 

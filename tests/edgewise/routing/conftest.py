@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.sqlite_log import SqliteStreamLog
+from edgewise.streams.sqlite_log import SqliteStreamLog
 from tests.edgewise.routing.bench import Bench
 
 

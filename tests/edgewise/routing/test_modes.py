@@ -7,10 +7,11 @@ import pytest
 from edgewise.generation.state import GenerationState
 from edgewise.routing.attempt import Attempt
 from edgewise.routing.modes import MODES
+from edgewise.routing.modes.base import REMEDY
 from edgewise.routing.plan import Limits, Plan, can_serve
 from edgewise.routing.scripted import Script, ScriptedTier
 from edgewise.routing.tier import Capabilities, Tier, TierKind
-from edgewise.wire.errors import NoTierError, TierRefusedError
+from edgewise.wire.errors import NoTierError, TierError, TierLostError, TierRefusedError, TierTimeoutError
 
 STATE = GenerationState(
     prompt_ids=(1, 2), messages=(), model="m", max_tokens=10, seed=1, tokenizer_digest="t", template_digest="c"
@@ -68,6 +69,38 @@ async def test_everybody_failing_names_what_each_said() -> None:
     edge = ScriptedTier("e", "edge", Script(fails_at=0, error=TierRefusedError("queue is full")))
     with pytest.raises(NoTierError, match="queue is full"):
         await opened(plan(edge))
+
+
+@pytest.mark.parametrize("mode", ["prefer-edge", "race"])
+async def test_everybody_failing_tells_the_remedy_that_helps_most_and_who_is_free_first(mode: str) -> None:
+    lost = TierLostError("gone", remedy="restart it")
+    full = TierRefusedError("no memory", remedy="ask for fewer tokens", retry_after_s=5.0)
+    fuller = TierRefusedError("queue is full", remedy="try again soon", retry_after_s=9.0)
+    tiers = [
+        ScriptedTier(f"{kind}-{place}", kind, Script(fails_at=0, error=error))
+        for kind in BOTH
+        for place, error in enumerate((lost, fuller, full))
+    ]
+    with pytest.raises(NoTierError, match=r"gone.*no memory") as raised:
+        await opened(plan(*tiers, mode=mode))
+    assert (raised.value.remedy, raised.value.retry_after_s) == ("ask for fewer tokens", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy", "retry_after_s"),
+    [
+        (TierLostError("gone", remedy="restart it"), "restart it", 1.0),
+        (TierTimeoutError("silent"), REMEDY, 1.0),
+        (TierTimeoutError("silent", retry_after_s=3.0), REMEDY, 3.0),
+        (TierRefusedError("drained", remedy="ask an operator"), "ask an operator", 1.0),
+    ],
+)
+async def test_whatever_fails_there_is_something_to_do_and_a_time(
+    error: TierError, remedy: str, retry_after_s: float
+) -> None:
+    with pytest.raises(NoTierError) as raised:
+        await opened(plan(ScriptedTier("e", "edge", Script(fails_at=0, error=error))))
+    assert (raised.value.remedy, raised.value.retry_after_s) == (remedy, retry_after_s)
 
 
 async def test_race_is_won_by_the_first_token_and_the_loser_is_cancelled() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from edgewise.node.backoff import BackoffConfig
@@ -41,6 +42,14 @@ async def test_a_tier_that_dies_anywhere_is_continued_without_loss_or_repeat(ben
     assert sum(isinstance(entry, EndEntry) for entry in entries) == 1
     assert bench.tiers[1].states[0].output_ids == tuple(range(cut))
     assert outcome.finish == "stop"
+
+
+async def test_who_goes_on_is_told_which_version_spoke_last(bench: Bench) -> None:
+    tiers = edge(fails_at=2), cloud("cloud:1", fails_at=5), cloud("cloud:2")
+    for tier, version in zip(tiers, ("base+adapter", "large", ""), strict=True):
+        tier.capabilities = msgspec.structs.replace(tier.capabilities, model_version=version)
+    await bench.answer(*tiers)
+    assert [tier.states[0].model_version for tier in tiers] == ["", "base+adapter", "large"]
 
 
 async def test_every_tier_may_die_once(bench: Bench) -> None:
