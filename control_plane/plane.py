@@ -65,6 +65,7 @@ from control_plane.usage.metering import metering
 from control_plane.usage.reports import UsageReports
 from edgewise import __version__
 from edgewise.api.drain import Drain
+from edgewise.api.owners import Owners
 from edgewise.api.service import AnswerService
 from edgewise.api.stream_socket import StreamSocket
 from edgewise.api.takeover import Takeover
@@ -279,6 +280,7 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
         meter=metered.meter,
         popular=popular,
         prices=config.prices,
+        owners=Owners(signer.derived("context-salts")),
     )
     hub = TailerHub(archive)
     answers = AnswerService(host, archive, hub, runner, observer=observer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -76,6 +77,10 @@ class Ed25519Signer:
     def sign(self, message: bytes) -> bytes:
         """64 bytes."""
         return self._key.sign(message).signature
+
+    def derived(self, purpose: str) -> bytes:
+        """A secret of 32 bytes for one purpose, which tells nothing of the key or of secrets for others (RFC 2104)."""
+        return hmac.digest(bytes(self._key), b"edgewise/" + purpose.encode(), "sha256")
 
 
 class Ed25519Verifier:

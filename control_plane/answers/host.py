@@ -20,6 +20,7 @@ from control_plane.policy_rollouts.director import Director
 from control_plane.usage.answers import AnswerMeter, NoMeter
 from control_plane.usage.limits import FREE, Prices
 from edgewise.api.host import Admission, Caller, Facts, Family
+from edgewise.api.owners import Owners
 from edgewise.dialects.chat import ChatRequest
 from edgewise.routing.plan import TierSource
 from edgewise.routing.runner import Outcome
@@ -48,6 +49,7 @@ class ControlHost:
         popular: PopularPrompts | None = None,
         prices: Prices = FREE,
         director: Director | None = None,
+        owners: Owners | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         """`on_ended(sid)` is told of every stream that ended, so that it can be sealed."""
@@ -56,6 +58,7 @@ class ControlHost:
         self._popular = popular or PopularPrompts()
         self._prices = prices
         self._director = director or Director()
+        self._owners = owners or Owners.of_this_process()
         self._keyring = keyring
         self._registry = registry
         self._policies = policies
@@ -78,7 +81,7 @@ class ControlHost:
 
     def facts(self, caller: Caller, request: ChatRequest) -> dict[str, Any]:
         self._require_binding(caller, request.edgewise.device)
-        self._popular.note(caller.tenant, request.model, request.messages)
+        self._popular.note(caller.tenant, request.model, request.messages, salt=self.salt(caller))
         device = self._device(caller, request.edgewise.device)
         facts: dict[str, Any] = {"device.present": bool(device)} | self._registry.cloud_facts()
         if device:
@@ -134,6 +137,9 @@ class ControlHost:
             return named if any(tier.node_id == named for tier in devices) else ""
         shared = [tier for tier in devices if self._wishes.labels(tier.node_id, tier.labels).get("shared") == "true"]
         return shared[0].node_id if shared else ""  # the registry lists the least busy first
+
+    def salt(self, caller: Caller) -> bytes:
+        return self._owners.salt(caller)
 
     async def reserve(self, caller: Caller, sid: str, prompt_tokens: int, max_tokens: int) -> None:
         await self._meter.reserve(caller, sid, prompt_tokens, max_tokens)

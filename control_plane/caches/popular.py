@@ -1,4 +1,4 @@
-"""PopularPrompts: which system prompts are asked with most often, per tenant and model. In memory only: they are text.
+"""PopularPrompts: which system prompts are asked with most often, per owner and model. In memory only: they are text.
 
 Counted by the Space-Saving algorithm (Metwally, Agrawal and El Abbadi, 2005): a bounded table whose least counted entry
 gives its place, and its count, to a newcomer. Whatever is asked often enough is in the table.
@@ -20,11 +20,15 @@ USES_MIN = 2
 
 @dataclass(frozen=True)
 class SystemPrompt:
-    """What several requests began with. Its text never leaves memory, so its repr tells its length only."""
+    """What several requests of one owner began with: contexts are for those of the same `salt` only.
+
+    Its text never leaves memory, so its repr tells its length only.
+    """
 
     tenant: str
     model: str
     text: str
+    salt: bytes = b""
 
     def __repr__(self) -> str:
         return f"SystemPrompt(tenant={self.tenant!r}, model={self.model!r}, chars={len(self.text)})"
@@ -37,12 +41,12 @@ class PopularPrompts:
         self._table_max = table_max
         self._uses: dict[SystemPrompt, int] = {}
 
-    def note(self, tenant: str, model: str, messages: Sequence[ChatMessage]) -> None:
+    def note(self, tenant: str, model: str, messages: Sequence[ChatMessage], *, salt: bytes = b"") -> None:
         """Count the system prompt with which a request begins, if it is worth warming."""
         text = messages[0].content if messages and messages[0].role in ("system", "developer") else None
         if not isinstance(text, str) or not PROMPT_MIN_CHARS <= len(text) <= PROMPT_MAX_CHARS:
             return
-        prompt = SystemPrompt(tenant, model, text)
+        prompt = SystemPrompt(tenant, model, text, salt)
         self._uses[prompt] = (self._uses[prompt] if prompt in self._uses else self._freed_count()) + 1
 
     def top(self, count: int, *, tenant: str | None = None) -> list[SystemPrompt]:

@@ -115,6 +115,7 @@ class Warmer:
             eos_ids=tokenizer.eos_ids,
             tokenizer_digest=tokenizer.digest,
             template_digest=tokenizer.template_digest,
+            salt=prompt.salt,
         )
 
     def _forget_old(self) -> None:

@@ -14,7 +14,7 @@ from control_plane.upstreams.http_client import HttpClient
 from control_plane.upstreams.http_response import HttpResponse
 from edgewise.generation.state import GenerationState
 from edgewise.observability.context import outgoing_traceparent
-from edgewise.routing.foreign import chat_body, error_message, read_chunks, read_whole
+from edgewise.routing.foreign import chat_body, error_message, read_chunks, read_whole, told_wait_s
 from edgewise.routing.tier import Capabilities, Chunk, Load, TierKind
 from edgewise.wire.errors import TierRefusedError, TierTimeoutError, UpstreamError
 
@@ -111,7 +111,8 @@ class OpenAITier:
             )
         kind = TierRefusedError if status in (408, 429, 503) else UpstreamError
         said = await _said(response)
-        raise kind(f"{self.name} answered HTTP {status}: {said}", where=self._upstream.base_url)
+        wait_s = told_wait_s(response.headers.get(b"retry-after", b"").decode("latin-1"))
+        raise kind(f"{self.name} answered HTTP {status}: {said}", where=self._upstream.base_url, retry_after_s=wait_s)
 
 
 async def _said(response: HttpResponse) -> str:

@@ -81,6 +81,10 @@ class Host(Protocol):
         anew whenever a try starts. Raises ForbiddenError."""
         ...
 
+    def salt(self, caller: Caller) -> bytes:
+        """What keeps this caller's contexts apart from those of others (see `edgewise.api.owners.Owners`)."""
+        ...
+
     async def reserve(self, caller: Caller, sid: str, prompt_tokens: int, max_tokens: int) -> None:
         """Take the worst case of an answer from the caller's limits, before its stream opens; no wait where there are
         none. Raises RateLimitedError and its kinds, LimitsUnavailableError; then nothing was taken."""

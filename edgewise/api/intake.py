@@ -51,6 +51,20 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     terms: Terms = NO_TERMS
 
 
+class Choice(msgspec.Struct, frozen=True):
+    """One of the answers that a request asks for. `prompt_ids` stand in the place of its messages; `probabilities` are
+    to be told beside its tokens; those with another `index` draw other tokens with the same seed. `output_ids` were
+    said before, elsewhere: the answer goes on behind them."""
+
+    index: int = 0
+    prompt_ids: tuple[int, ...] = ()
+    output_ids: tuple[int, ...] = ()
+    probabilities: bool = False
+
+
+ONLY_CHOICE = Choice()
+
+
 @dataclass(frozen=True)
 class ServiceSettings:
     """Seconds, except `max_tokens_default`: the answer's length where the client gave none."""
@@ -92,7 +106,16 @@ class Intake:
         self._draw_seed = draw_seed
         self._stream_id = stream_id
 
-    async def take(self, caller: Caller, request: ChatRequest, trail: Trail, *, sid: str, digest: str) -> Taken:
+    async def take(
+        self,
+        caller: Caller,
+        request: ChatRequest,
+        trail: Trail,
+        *,
+        sid: str,
+        digest: str,
+        choice: Choice = ONLY_CHOICE,
+    ) -> Taken:
         """Raises BadRequestError, UnknownModelError, MessageTooLongError, RefusedByPolicyError, ForbiddenError.
 
         `sid` is the stream's id, if one was promised already; `digest` that of the request's body.
@@ -101,7 +124,7 @@ class Intake:
         messages = messages_of(request)
         family = self._host.family(request.model)
         encoding_at = self._clock()
-        prompt_ids = await _off_loop(messages, _encode, family, messages)
+        prompt_ids = choice.prompt_ids or await _off_loop(messages, _encode, family, messages)
         trail.encoded(self._clock() - encoding_at)
         room = self._room(family, len(prompt_ids))
         known = await _off_loop(messages, _estimate, request, messages)
@@ -116,7 +139,12 @@ class Intake:
         at_most = _least(room, decision.terms.max_tokens, self._paid_for(decision, kinds, prompt_tokens))
         snapshot = Snapshot(
             header=self._header(request, decision, sid or self._stream_id(), trail.context.traceparent),
-            state=self._state(request, messages, prompt_ids, family, at_most, local_only=_stays_here(facts)),
+            state=msgspec.structs.replace(
+                self._state(caller, request, messages, prompt_ids, family, at_most, local_only=_stays_here(facts)),
+                choice=choice.index,
+                output_ids=choice.output_ids,
+                probabilities=choice.probabilities,
+            ),
             caller=caller,
             device=request.edgewise.device,
             mode=str(decision.mode),
@@ -161,6 +189,7 @@ class Intake:
 
     def _state(
         self,
+        caller: Caller,
         request: ChatRequest,
         messages: tuple[Message, ...],
         prompt_ids: tuple[int, ...],
@@ -190,6 +219,7 @@ class Intake:
             tokenizer_digest=tokenizer.digest if tokenizer else "",
             template_digest=tokenizer.template_digest if tokenizer else "",
             local_only=local_only,
+            salt=self._host.salt(caller),
         )
 
     def _room(self, family: Family, prompt_tokens: int) -> int | None:
@@ -198,12 +228,7 @@ class Intake:
             return None
         room = family.context_tokens - prompt_tokens
         if room < 1:
-            raise MessageTooLongError(
-                f"The messages make {prompt_tokens} tokens; {family.name} reads {family.context_tokens}",
-                where="messages",
-                expected=f"fewer than {family.context_tokens} tokens with room for an answer",
-                remedy="shorten the conversation or drop its oldest turns",
-            )
+            raise _too_long(f"The messages make {prompt_tokens} tokens", family)
         return room
 
     def _paid_for(self, decision: Decision, kinds: tuple[TierKind, ...], prompt_tokens: int) -> int | None:
@@ -261,7 +286,21 @@ async def _off_loop(messages: tuple[Message, ...], work: Callable[P, T], *args: 
 
 
 def _encode(family: Family, messages: tuple[Message, ...]) -> tuple[int, ...]:
-    return family.tokenizer.encode_chat(messages) if family.tokenizer else ()
+    """Raises MessageTooLongError for what is too long by far: it is not encoded to its end, which takes much memory."""
+    if family.tokenizer is None:
+        return ()
+    if family.tokenizer.surely_longer(messages, family.context_tokens):
+        raise _too_long(f"The messages have {sum(len(message.content) for message in messages)} characters", family)
+    return family.tokenizer.encode_chat(messages)
+
+
+def _too_long(what: str, family: Family) -> MessageTooLongError:
+    return MessageTooLongError(
+        f"{what}; {family.name} reads {family.context_tokens} tokens",
+        where="messages",
+        expected=f"fewer than {family.context_tokens} tokens with room for an answer",
+        remedy="shorten the conversation or drop its oldest turns",
+    )
 
 
 def _tokens_at_most(messages: tuple[Message, ...]) -> int:

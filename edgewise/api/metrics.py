@@ -17,12 +17,16 @@ _PASSED_ON = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 
 
 class Metrics:
-    """The endpoint as an ASGI app. `check_operator` raises for an Authorization header that is no operator's."""
+    """The endpoint as an ASGI app. `check_operator` raises for an Authorization header that is no operator's; `more` is
+    Prometheus text that is shown beside the process's own."""
 
-    def __init__(self, observer: Observer, check_operator: Callable[[str], None]) -> None:
+    def __init__(
+        self, observer: Observer, check_operator: Callable[[str], None], more: Callable[[], bytes] = bytes
+    ) -> None:
         self._meter = observer.meter
         self._token = observer.scrape_token
         self._check_operator = check_operator
+        self._more = more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -31,7 +35,7 @@ class Metrics:
             adopt(header(scope, b"traceparent"))
             await send_error(send, error.info())
             return
-        await send_body(send, 200, render(self._meter), [(b"content-type", CONTENT_TYPE.encode())])
+        await send_body(send, 200, render(self._meter) + self._more(), [(b"content-type", CONTENT_TYPE.encode())])
 
     def _check(self, scope: Scope) -> None:
         """Raises UnauthenticatedError, ForbiddenError."""

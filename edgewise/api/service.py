@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 import msgspec
 
 from edgewise.api.host import Admission, Caller, Host
-from edgewise.api.intake import Intake, ServiceSettings, Snapshot
+from edgewise.api.intake import ONLY_CHOICE, Choice, Intake, ServiceSettings, Snapshot
 from edgewise.api.observing import tell_begin, tell_end
 from edgewise.dialects.chat import ChatRequest
 from edgewise.dialects.render import AnswerHeader
@@ -20,7 +20,7 @@ from edgewise.observability.observer import Observer
 from edgewise.observability.trail import Trail
 from edgewise.routing.plan import Plan
 from edgewise.routing.runner import INTERRUPTED, Job, Outcome, Runner
-from edgewise.routing.terms import bounded, fallback_step
+from edgewise.routing.terms import bounded, fallback_step, spoken_by
 from edgewise.streams.entries import CancelEntry, TierEntry, TokensEntry, decode_entry, encode_entry
 from edgewise.streams.log import Claim, Head, Record, StreamLog
 from edgewise.streams.tailer import Feed, TailerHub
@@ -70,16 +70,18 @@ class AnswerService:
         )
         self._taking_up: set[str] = set()
 
-    async def begin(self, caller: Caller, request: ChatRequest, *, sid: str = "", digest: str = "") -> AnswerHeader:
+    async def begin(
+        self, caller: Caller, request: ChatRequest, *, sid: str = "", digest: str = "", choice: Choice = ONLY_CHOICE
+    ) -> AnswerHeader:
         """Start an answer. Raises every error that a client can still get as an HTTP status: bad request, unknown
         model, too long, refused by policy, over a limit, log unavailable.
 
         `sid` is a fresh id that was promised to somebody already (ConflictError when its stream exists by now);
-        `digest` is that of the request's body.
+        `digest` is that of the request's body; `choice` says which of several answers to it this one is.
         """
         arrived_at = self._clock()
         trail = self.observer.arrived()
-        taken = await self._intake.take(caller, request, trail, sid=sid, digest=digest)
+        taken = await self._intake.take(caller, request, trail, sid=sid, digest=digest, choice=choice)
         snapshot, header = taken.snapshot, taken.snapshot.header
         await self.host.reserve(caller, header.sid, taken.prompt_tokens, snapshot.state.max_tokens)
         try:
@@ -156,8 +158,10 @@ class AnswerService:
                 entry = decode_entry(record.payload)
                 if isinstance(entry, TokensEntry):
                     state = state.advanced(entry.ids, entry.text)
-                elif isinstance(entry, TierEntry) and not (state.output_ids or state.output_text):
-                    state = bounded(state, fallback_step(snapshot.terms, entry.kind))
+                elif isinstance(entry, TierEntry):
+                    begun = state.output_ids or state.output_text
+                    state = spoken_by(state, entry.model_version)
+                    state = state if begun else bounded(state, fallback_step(snapshot.terms, entry.kind))
             trail = self.observer.resume(snapshot.header.trace, snapshot.header.created)
             self._start(snapshot, claim, state, self._clock(), trail, resumed=True)
         except (BadRequestError, ForbiddenError, msgspec.MsgspecError) as error:

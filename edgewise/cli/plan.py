@@ -143,7 +143,7 @@ def plan_phone(
 
 
 def _kv_shape(model: Path | None, layers: int | None, kv_heads: int | None, head_dim: int | None) -> KvShape:
-    from cloud_worker.forge.architectures import model_sizes
+    from cloud_worker.architectures import model_sizes
     from cloud_worker.forge.plan.kv import KvShape
 
     if model is not None:
@@ -156,7 +156,7 @@ def _kv_shape(model: Path | None, layers: int | None, kv_heads: int | None, head
 def _parts(
     model: Path | None, parameters: float | None, layers: int | None, embedding: float, head: float
 ) -> tuple[Part, ...]:
-    from cloud_worker.forge.architectures import model_sizes
+    from cloud_worker.architectures import model_sizes
     from cloud_worker.forge.plan.inputs import not_negative
     from cloud_worker.forge.plan.weights import even_parts, parts_of
 
@@ -169,7 +169,7 @@ def _parts(
 
 
 def _weights(model: Path | None, parameters: float | None, precision: str, ends: str | None, kv_element: str) -> Any:
-    from cloud_worker.forge.architectures import model_sizes
+    from cloud_worker.architectures import model_sizes
     from cloud_worker.forge.plan.phone import Weights
 
     if model is not None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgewise.cli import agent_bench
+from edgewise.cli import agent_bench, agent_models
 from edgewise.local.leash import watch_parent
 from edgewise.wire.errors import ConfigError
 
@@ -20,6 +20,8 @@ ROLES = {"control": "control", "jobs": "control", "worker": "worker", "forge": "
 _OURS = ("edgewise", "policies", "control_plane", "cloud_worker", "edge_agent", "migrations")
 _SERVERS = ("log-server", "broker-server")
 _BENCH = "bench"
+_BESIDE = (_BENCH, "models")
+"""Commands of `edgewise agent` that run none."""
 _PANEL = "One process alone"
 
 Name = Annotated[str | None, typer.Option(help="The node's name.")]
@@ -31,9 +33,9 @@ Throttle = Annotated[float | None, typer.Option("--throttle", help="The most tok
 
 
 def is_role(arguments: Sequence[str]) -> bool:
-    """Whether this command line starts a process that a supervisor may watch (`agent bench` does not)."""
+    """Whether this command line starts a process that a supervisor may watch (`agent bench` and `models` do not)."""
     command, *rest = [*dropwhile(lambda word: word.startswith("-"), arguments), ""]
-    return command in {*ROLES, *_SERVERS} and (command, rest[0] if rest else "") != ("agent", _BENCH)
+    return command in {*ROLES, *_SERVERS} and not (command == "agent" and rest and rest[0] in _BESIDE)
 
 
 # Parameters are named as the settings are, so that `locals()` is what the config takes; docs/settings.md has the rest.
@@ -58,13 +60,16 @@ def control(
 
 
 def worker(
-    url: Annotated[str | None, typer.Option(help="The control plane.")] = None,
+    url: Annotated[str | None, typer.Option(help="The control plane; none is fine with --http.")] = None,
+    http: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Serve OpenAI's API itself; with or without --url.")
+    ] = None,
     key_file: KeyFile = None,
     name: Name = None,
     model_dir: ModelDir = None,
     data_dir: Annotated[Path | None, typer.Option(help="The worker's own files.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16. Default: by the device.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16. Default: float32.")] = None,
     threads: Threads = None,
     slots: Slots = None,
     throttle_tokens_per_s: Throttle = None,
@@ -107,14 +112,19 @@ def agent(
         list[str] | None,
         typer.Option("--label", metavar="NAME=VALUE", help="shared=true offers the device to every request."),
     ] = None,
+    adapters: Annotated[
+        list[str] | None,
+        typer.Option("--adapter", metavar="NAME=FILE", help="Serve an adapter as MODEL:NAME. May be given again."),
+    ] = None,
     threads: Threads = None,
     slots: Slots = None,
     numerics: Annotated[str | None, typer.Option(help="one-row, many-row or mixed. Default: one-row.")] = None,
     throttle_tokens_per_s: Throttle = None,
 ) -> None:
-    """Run an edge agent; `agent bench` measures this device."""
+    """Run an edge agent; `agent bench` measures this device, `agent models` keeps its models."""
     given = {name: value for name, value in locals().items() if name != "context"}
     given["labels"] = ",".join(labels) if labels else None
+    given["adapters"] = ",".join(adapters) if adapters else None
     if context.invoked_subcommand:
         if set(given.values()) != {None}:
             raise typer.BadParameter(f"options of the agent do not go before {context.invoked_subcommand}")
@@ -200,6 +210,7 @@ def register(app: typer.Typer) -> None:
         app.command(rich_help_panel=_PANEL)(command)
     device = typer.Typer(callback=agent, invoke_without_command=True)
     device.command(_BENCH)(agent_bench.bench)
+    device.add_typer(agent_models.app)
     app.add_typer(device, name="agent", rich_help_panel=_PANEL)
     for name, server in zip(_SERVERS, (log_server, broker_server), strict=True):
         app.command(name, hidden=True)(server)

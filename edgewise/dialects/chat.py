@@ -78,15 +78,16 @@ class ChatRequest(msgspec.Struct):
 _decoder = msgspec.json.Decoder(ChatRequest)
 
 
-def parse_chat_request(body: bytes) -> ChatRequest:
-    """Decode and check a body. Raises MalformedJsonError, BadRequestError, UnsupportedParameterError."""
+def parse_chat_request(body: bytes, name: str = "chat completion") -> ChatRequest:
+    """Decode and check a body, which errors call by `name`. Raises MalformedJsonError, BadRequestError,
+    UnsupportedParameterError."""
     try:
         request = _decoder.decode(body)
     except msgspec.ValidationError as error:
         raise BadRequestError(
-            f"The request body is not a chat completion request: {error}",
+            f"The request body is not a {name} request: {error}",
             where="request body",
-            remedy="compare it with the OpenAI chat completions reference or with /docs",
+            remedy=f"compare it with the OpenAI {name}s reference or with /docs",
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedJsonError(

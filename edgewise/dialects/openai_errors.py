@@ -30,6 +30,7 @@ def error_body(info: ErrorInfo, param: str | None = None, *, trace_id: str = "")
             "where": info.where,
             "expected": info.expected,
             "remedy": info.remedy,
+            "retry_after_s": info.retry_after_s,
             "trace": trace_id or current_trace_id(),
         }
     }

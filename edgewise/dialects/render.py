@@ -13,6 +13,7 @@ from edgewise.streams.entries import (
     EndEntry,
     Entry,
     ErrorEntry,
+    ProbabilitiesEntry,
     RetractEntry,
     RevisionEntry,
     TierEntry,
@@ -82,6 +83,8 @@ class ChatRenderer:
                 return [self._text_chunk(entry.text)]
             case TierEntry():
                 return [self._tier_chunk(entry)]
+            case ProbabilitiesEntry():  # told by those that were asked for them
+                return []
             case EndEntry():
                 return self._end(entry)
             case CancelEntry():

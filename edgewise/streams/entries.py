@@ -15,6 +15,14 @@ class TokensEntry(msgspec.Struct, frozen=True, array_like=True, tag="tok"):
     text: str
 
 
+class ProbabilitiesEntry(msgspec.Struct, frozen=True, array_like=True, tag="prob"):
+    """ln of the model's probabilities of the ids from index `n0` on, which stand in the next entry; only where they
+    were asked for. The same index may come again, when what was held was not stored."""
+
+    n0: int
+    logprobs: tuple[float, ...]
+
+
 class TierEntry(msgspec.Struct, frozen=True, array_like=True, tag="tier"):
     """From here on `tier` speaks, with model version `model_version`; `why` is chosen, fallback or continued."""
 
@@ -80,7 +88,17 @@ class EndEntry(msgspec.Struct, frozen=True, array_like=True, tag="end"):
     text: str = ""
 
 
-Entry = TokensEntry | TierEntry | WarnEntry | RevisionEntry | RetractEntry | ErrorEntry | CancelEntry | EndEntry
+Entry = (
+    TokensEntry
+    | ProbabilitiesEntry
+    | TierEntry
+    | WarnEntry
+    | RevisionEntry
+    | RetractEntry
+    | ErrorEntry
+    | CancelEntry
+    | EndEntry
+)
 
 _decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
 _encoder = msgspec.msgpack.Encoder()

@@ -305,6 +305,18 @@ class ShuttingDownError(EdgewiseError):
     number, code, http_status, retryable = 1409, "shutting_down", 503, True
 
 
+class TierLeavingError(TierError):
+    """The tier can go on, but would rather not: the answer goes to another one behind the sentence that has ended."""
+
+    number, code = 1411, "tier_leaving"
+
+
+class ModelTooLargeError(EdgewiseError):
+    """A model does not fit into the memory that is free; it may, later or with less beside it."""
+
+    number, code, http_status, retryable = 1412, "model_too_large", 503, True
+
+
 # 15xx: the node session -------------------------------------------------------------------------------------------
 
 

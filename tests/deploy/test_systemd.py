@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.reading import (
     DEPLOY,
+    ROOT,
     env_file,
     faulty_settings,
     parse_command,
@@ -101,6 +103,24 @@ def test_its_environment_files_hold_settings_of_its_role(role: str) -> None:
     }
     left = [name for name in faulty_settings(role, given) if not (role == "jobs" and name in shared_with_control)]
     assert left == []
+
+
+def test_the_agent_is_a_guest_on_the_machine() -> None:
+    service = {key: values[-1] for key, values in unit_settings(FOLDER / UNITS["agent"])["Service"].items()}
+    high, most = (int(service[name].removesuffix("%")) for name in ("MemoryHigh", "MemoryMax"))
+    assert 0 < high < most < 100, "slowed before it ends, and others keep a part"
+    assert int(service["CPUWeight"]) < 100 and int(service["IOWeight"]) < 100, "100 is what everybody has"
+    assert int(service["Nice"]) > 0 and service["StateDirectoryMode"] == "0700"
+    assert service["ExecReload"].split()[-2:] == ["-HUP", "$MAINPID"]
+
+
+def test_the_agents_install_is_tried_with_its_very_packages() -> None:
+    """The command in the guide names what the edge install needs, no more and no less."""
+    guide = (ROOT / "docs/howto/run-an-agent.md").read_text(encoding="utf-8")
+    (command,) = [block for block in guide.split("```") if "--dry-run" in block]
+    named = command.split("manylinux2014_aarch64")[1].replace("\\", " ").split()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert sorted(named) == sorted(project["dependencies"] + project["optional-dependencies"]["edge"])
 
 
 def test_every_environment_file_is_used() -> None:

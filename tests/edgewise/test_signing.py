@@ -71,6 +71,12 @@ def test_keys_are_read_back_from_their_texts(seed: bytes) -> None:
     assert Ed25519Signer.read(signer.private_text() + "\n").public == signer.public
 
 
+def test_secrets_for_other_purposes_are_made_of_the_key_and_tell_nothing_of_it() -> None:
+    made = SIGNER.derived("context-salts")
+    assert made == Ed25519Signer(b"1" * 32).derived("context-salts") and len(made) == 32
+    assert made not in {SIGNER.derived("another"), Ed25519Signer(b"2" * 32).derived("context-salts"), b"1" * 32}
+
+
 def test_fresh_keys_differ() -> None:
     assert Ed25519Signer.new().key_id != Ed25519Signer.new().key_id
 

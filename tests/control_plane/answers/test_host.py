@@ -8,12 +8,14 @@ import pytest
 from control_plane.accounts.keyring import KeyRing, LiveKey, Principal
 from control_plane.accounts.keys import key_digest, new_key
 from control_plane.answers.host import ControlHost
+from control_plane.caches.popular import PopularPrompts
 from control_plane.decisions.recorder import DecisionRecorder
 from control_plane.decisions.records import Decided, Finished
 from control_plane.nodes.registry import NodeRegistry
 from control_plane.policy_admin.service import PolicyStore
 from control_plane.policy_rollouts.director import Director
 from edgewise.api.host import Admission, Caller
+from edgewise.api.owners import Owners
 from edgewise.dialects.chat import ChatMessage, ChatRequest, EdgewiseOptions
 from edgewise.routing.runner import Outcome
 from edgewise.routing.scripted import Script, ScriptedTier
@@ -69,6 +71,8 @@ class World:
     upstreams: list[ScriptedTier] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     director: Director = field(default_factory=Director)
+    owners: Owners | None = None
+    popular: PopularPrompts | None = None
 
     @property
     def host(self) -> ControlHost:
@@ -81,6 +85,8 @@ class World:
             upstreams=self.upstreams,
             on_ended=self.ended.append,
             director=self.director,
+            owners=self.owners,
+            popular=self.popular,
         )
 
 
@@ -121,6 +127,18 @@ def test_workers_come_before_upstreams_and_a_model_name_narrows() -> None:
     assert [tier.name for tier in anything("cloud")] == ["cloud:w", "cloud:up"]
     assert [tier.name for tier in big("cloud")] == ["cloud:up"]
     assert World(upstreams=[upstream]).host.facts(CALLER, request())["cloud.available"] is True
+
+
+def test_contexts_belong_to_a_key_of_a_tenant_and_popular_prompts_are_counted_for_it() -> None:
+    world, others = World(), (Caller("k", "t2", "free"), Caller("k2", "t", "free"))
+    world.owners, world.popular = Owners(bytes(32)), PopularPrompts()
+    host, salt = world.host, world.host.salt(CALLER)
+    assert salt == host.salt(Caller(CALLER.key_id, CALLER.tenant, "premium", "phone"))
+    assert salt not in {host.salt(other) for other in others}
+    long = ChatRequest(model="edgewise", messages=[ChatMessage("system", "s" * 200), ChatMessage("user", "hi")])
+    for caller in (CALLER, CALLER, *others):
+        host.facts(caller, long)
+    assert [prompt.salt for prompt in world.popular.top(9)] == [salt]
 
 
 def test_authentication_needs_an_app_or_an_operator() -> None:

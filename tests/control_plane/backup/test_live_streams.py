@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.backup.live_streams import SavedStream, decode_stream, put_back, save_streams
-from edge_agent.sqlite_log import SqliteStreamLog
 from edgewise.streams.log import Record, StreamLog
 from edgewise.streams.memory import MemoryStreamLog
+from edgewise.streams.sqlite_log import SqliteStreamLog
 
 SID = "0" * 25 + "1"
 

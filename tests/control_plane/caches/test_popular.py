@@ -15,9 +15,9 @@ def text(name: str) -> str:
     return name * PROMPT_MIN_CHARS
 
 
-def ask(popular: PopularPrompts, name: str, *, tenant: str = "t", times: int = 1) -> None:
+def ask(popular: PopularPrompts, name: str, *, tenant: str = "t", times: int = 1, salt: bytes = b"") -> None:
     for _ in range(times):
-        popular.note(tenant, "edgewise", [ChatMessage("system", text(name)), ChatMessage("user", "hi")])
+        popular.note(tenant, "edgewise", [ChatMessage("system", text(name)), ChatMessage("user", "hi")], salt=salt)
 
 
 def test_the_most_used_come_first_and_those_seen_once_not_at_all() -> None:
@@ -34,6 +34,13 @@ def test_a_tenant_sees_its_own() -> None:
     ask(popular, "a", tenant="one", times=2)
     ask(popular, "b", tenant="two", times=3)
     assert [prompt.text[0] for prompt in popular.top(5, tenant="one")] == ["a"]
+
+
+def test_owners_are_counted_apart_also_within_a_tenant() -> None:
+    popular = PopularPrompts()
+    for salt, times in ((b"one", 1), (b"two", 2)):
+        ask(popular, "a", salt=salt, times=times)
+    assert [prompt.salt for prompt in popular.top(5)] == [b"two"]
 
 
 def test_requests_without_a_long_system_prompt_are_not_counted() -> None:

@@ -68,6 +68,14 @@ async def test_what_is_read_is_the_beginning_of_what_will_be_asked() -> None:
     assert shared > len(TOKENIZER.encode(text("a")))
 
 
+async def test_a_prompt_is_read_for_the_owner_who_asks_with_it() -> None:
+    world = World([FakeNode("cloud")])
+    for salt in (b"one", b"two"):
+        ask(world.popular, "a", salt=salt, times=2)
+    assert await world.warmer.warm() == 2
+    assert {state.salt for state in world.nodes[0].states} == {b"one", b"two"}
+
+
 async def test_a_few_prompts_a_node_are_enough() -> None:
     world = World([FakeNode("cloud")])
     for number in range(PROMPTS_PER_NODE + 3):

@@ -14,7 +14,6 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from edge_agent.sqlite_log import SqliteStreamLog
 from edgewise.api.chat import ChatCompletions
 from edgewise.api.drain import Drain
 from edgewise.api.host import Admission, Caller, Facts, Family
@@ -29,6 +28,7 @@ from edgewise.routing.runner import Outcome, Runner
 from edgewise.routing.scripted import Script, ScriptedTier
 from edgewise.routing.tier import Capabilities, Tier, TierKind
 from edgewise.streams.log import StreamLog
+from edgewise.streams.sqlite_log import SqliteStreamLog
 from edgewise.streams.tailer import TailerHub
 from edgewise.wire.errors import EdgewiseError, RateState, UnauthenticatedError, UnknownModelError
 from policies import Decision, Mode
@@ -101,6 +101,9 @@ class ScriptedHost:
     def paid_for(self, kinds: tuple[TierKind, ...], prompt_tokens: int, max_cost: int) -> int | None:
         self.priced.append((kinds, prompt_tokens, max_cost))
         return self.pays_for
+
+    def salt(self, caller: Caller) -> bytes:
+        return caller.key_id.encode()
 
     def release(self, sid: str) -> None:
         self.released.append(sid)

@@ -113,5 +113,6 @@ async def test_the_server_forgets_by_its_own(valkey_server: ValkeyProcess) -> No
     await repeats.offer(owner, BODY, new_id(), lost=True)
     while await repeats.hold(owner, "K", second) != second:
         await asyncio.sleep(0.01)
-    assert await repeats.candidates(owner, BODY) == []
+    while await repeats.candidates(owner, BODY):
+        await asyncio.sleep(0.01)
     await log.aclose()

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge_agent.sqlite_log import SqliteStreamLog
 from edgewise.api.intake import Snapshot
 from edgewise.api.service import AnswerService
 from edgewise.dialects.chat import parse_chat_request
@@ -21,6 +20,7 @@ from edgewise.observability.context import parse_traceparent
 from edgewise.observability.logs import formatter
 from edgewise.observability.observer import Observer
 from edgewise.routing.runner import Runner
+from edgewise.streams.sqlite_log import SqliteStreamLog
 from edgewise.streams.tailer import TailerHub
 from policies import Timeouts
 from tests.edgewise.api.conftest import Api, ScriptedHost

@@ -29,3 +29,8 @@ def test_numbers_are_unique() -> None:
 def test_a_retry_hint_is_given_in_both_units() -> None:
     headers = dict(error_headers(TierRefusedError("full", retry_after_s=1.5).info()))
     assert headers == {b"x-should-retry": b"true", b"retry-after-ms": b"1500", b"retry-after": b"2"}
+
+
+def test_in_a_stream_where_no_header_can_follow_the_body_tells_it() -> None:
+    bodies = [error_body(TierRefusedError("full", retry_after_s=wait_s).info()) for wait_s in (1.5, None)]
+    assert [body["error"]["retry_after_s"] for body in bodies] == [1.5, None]
