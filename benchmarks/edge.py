@@ -7,26 +7,21 @@ to standard error. What was measured is in edge_rounds.py and edge_answers.py, t
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks import edge_answers, edge_rows
+from benchmarks import edge_answers, edge_big, edge_rows
 from benchmarks.edge_models import Say
 from benchmarks.edge_peers import GENAI, LLAMA, OURS, THREADS, Subject, genai_subjects, llama_subjects, our_model, ours
-from benchmarks.edge_process import EngineProcess, PeerError
+from benchmarks.edge_process import PeerError
 from benchmarks.edge_rounds import idle_and_busy, in_turn
 from benchmarks.report import Report, Row, machine, show
-from edgewise.wire.manifest import Manifest, load_manifest
+from edgewise.wire.manifest import load_manifest
 
 MODEL = "0.5b"
-BIG_MODEL = "1.5b"
 ROUNDS, QUICK_ROUNDS = 9, 3
-ROTARY_TABLES = "cos_cache", "sin_cache"
 NUMERICS = ("many-row", "many-row"), ("one-row", "many-row"), ("one-row", "mixed")
 """Of the plain and of the drafted run: the exact mode, whose text must be the same; then what that and the fast mode
 gain over the default engine, which pays for no padding."""
@@ -39,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     directory = given.model or our_model(MODEL, _say)
     rows = run(directory, rounds, _say, peers=not given.alone)
     if given.big:
-        rows += _big(rounds)
+        rows += edge_big.rows_of(edge_big.our_big_model, min(rounds, QUICK_ROUNDS), _say, peers=not given.alone)
     show(Report("edge runtime", machine(), rows), as_json=given.json)
 
 
@@ -52,41 +47,28 @@ def run(directory: Path, rounds: int, say: Say, *, peers: bool = True) -> list[R
             subjects += ready(say)
         except (PeerError, OSError) as error:
             reasons[engine] = str(error)
-    bandwidth = _bandwidth(say)
+    bytes_per_s, unread = edge_big.read_memory(say)
     found = in_turn(subjects, rounds, say)
     manifest = load_manifest(directory, verify=False)
-    limits = {threads: value / weight_bytes(manifest) for threads, value in bandwidth.items()}
+    limits = edge_rows.limits_of(manifest, bytes_per_s)
     chosen = edge_rows.best(found, OURS)
     threads = chosen[0].threads if chosen else 1
     rows = edge_rows.speed_rows(found, reasons, _block(manifest.recipe or ""), limits)
-    rows += [*edge_rows.setting_rows(found), *edge_rows.limit_rows(bandwidth), *_busy(directory, rounds, say)]
+    rows += [
+        *edge_rows.setting_rows(found),
+        *edge_rows.limit_rows(bytes_per_s),
+        *unread,
+        *_busy(directory, rounds, say),
+    ]
     for number, numerics in enumerate(NUMERICS):
         rows += _copied(directory, threads, numerics, rounds, say, floor=number == 0)
     return [*rows, *_second_turn(directory, threads, rounds, say)]
-
-
-def weight_bytes(manifest: Manifest) -> int:
-    """What one token reads of a graph. Of the rotary tables it reads a row for its position: they are no weights. A
-    manifest that does not list its tensors counts them in."""
-    whole = sum(entry.bytes for name, entry in manifest.files.items() if ".onnx" in name)
-    tables = [manifest.tensors[name] for name in ROTARY_TABLES if name in manifest.tensors]
-    return whole - sum(math.prod(table.shape) * np.dtype(table.dtype).itemsize for table in tables)
 
 
 _PEERS: dict[str, Callable[[Say], list[Subject]]] = {
     LLAMA: lambda say: llama_subjects(MODEL, say),
     GENAI: lambda say: genai_subjects(MODEL, say),
 }
-
-
-def _bandwidth(say: Say) -> dict[int, float]:
-    """Bytes a second by threads."""
-    say("memory bandwidth")
-    process = EngineProcess([sys.executable, "-m", "benchmarks.edge_limit"])
-    try:
-        return {threads: float(process.ask("bandwidth", threads=threads)["bytes_per_s"]) for threads in THREADS}
-    finally:
-        process.close()
 
 
 def _busy(directory: Path, rounds: int, say: Say) -> list[Row]:
@@ -119,15 +101,6 @@ def _second_turn(directory: Path, threads: int, rounds: int, say: Say) -> list[R
         return [edge_rows.lost_row("first token of a second turn", "ms", "lower", str(error))]
 
 
-def _big(rounds: int) -> list[Row]:
-    threads = max(THREADS)
-    try:
-        found = edge_answers.big(our_model(BIG_MODEL, _say), threads, min(rounds, QUICK_ROUNDS), _say)
-    except PeerError as error:
-        return [edge_rows.lost_row("phone profile: decode", "tok/s", "higher", str(error))]
-    return edge_rows.big_rows(found, threads)
-
-
 def _block(recipe: str) -> int:
     """The block size in the name of the export's method; 0 where it says none."""
     found = re.search(r"block(\d+)", recipe)
@@ -144,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds instead of {ROUNDS}")
     parser.add_argument("--rounds", type=int, default=0, help="so many rounds")
     parser.add_argument("--alone", action="store_true", help="ours alone, without peers")
-    parser.add_argument("--big", action="store_true", help="the 1.5 B model of the 4 GB phone profile too")
+    parser.add_argument("--big", action="store_true", help="the 4 GB phone profile too (alone: benchmarks.edge_big)")
     parser.add_argument("--model", type=Path, help="a model directory of the same weights, instead of our export")
     return parser
 

@@ -1,4 +1,4 @@
-"""Whole answers of our engine: copy-heavy text with and without speculation, the second turn of a chat, a big model."""
+"""Whole answers of our engine: copy-heavy text with and without speculation, the second turn of a chat."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 from benchmarks.edge_models import Say
 from benchmarks.edge_peers import MACHINE_DIR, Subject, ours
 from benchmarks.edge_process import EngineProcess
-from benchmarks.edge_rounds import SHORT_TOKENS, memory_of, prompt
+from benchmarks.edge_rounds import SHORT_TOKENS, prompt
 
 PASSAGE_TOKENS: Final = 48
 LOOP_TOKENS: Final = 256
 ANSWER_TOKENS: Final = 128
 TURN_TOKENS: Final = 448
 REPLY_TOKENS: Final = 32
-KV_TOKENS: Final = 512
 
 
 @dataclass(kw_only=True)
@@ -43,17 +41,6 @@ class SecondTurn:
     warm_s: list[float] = field(default_factory=list)
     reused: int = 0
     tokens: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Big:
-    """A 1.5 B model with a key-value cache of 512 tokens filled: MB, ms, tokens/s."""
-
-    rss_mb: float
-    anonymous_mb: float
-    first_ms: float
-    decode: float
-    load_s: float
 
 
 @contextmanager
@@ -118,20 +105,6 @@ def second_turn(
                 found.cold_s.append(cold["first_s"])
             found.reused, found.tokens = warm["reused"], len(again)
     return found
-
-
-def big(directory: Path, threads: int, rounds: int, say: Say) -> Big:
-    """The phone profile's model: a short prompt's first token, then decoding until 512 tokens are in the cache."""
-    firsts, speeds = [], []
-    with opened(ours(directory, threads)) as (process,):
-        for turn in range(rounds):
-            say(f"1.5 B, round {turn + 1} of {rounds}")
-            firsts.append(1e3 * process.ask("read", ids=prompt(SHORT_TOKENS, turn))["wall_s"])
-            process.ask("read", ids=prompt(KV_TOKENS - ANSWER_TOKENS, turn))
-            speeds.append(ANSWER_TOKENS / process.ask("write", count=ANSWER_TOKENS)["wall_s"])
-        rss, anonymous = memory_of(process)
-        load_s = process.opened["wall_s"]
-    return Big(rss_mb=rss, anonymous_mb=anonymous, first_ms=median(firsts), decode=median(speeds), load_s=load_s)
 
 
 def _speed(answer: Mapping[str, Any]) -> float:

@@ -8,14 +8,27 @@ slower than memory.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.edge_process import serve
+from benchmarks.edge_models import Say
+from benchmarks.edge_process import EngineProcess, serve
 
 READ_BYTES = 2**30
 REPEATS = 3
+
+
+def bandwidth(threads: Sequence[int], say: Say) -> dict[int, float]:
+    """Bytes a second by threads, from a process of its own. Raises PeerError."""
+    say("memory bandwidth")
+    process = EngineProcess([sys.executable, "-m", "benchmarks.edge_limit"])
+    try:
+        return {count: float(process.ask("bandwidth", threads=count)["bytes_per_s"]) for count in threads}
+    finally:
+        process.close()
 
 
 class Memory:

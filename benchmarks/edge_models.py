@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ HOME: Final = ROOT / ".bench" / "edge"
 MODELS: Final = HOME / "models"
 _SPEECH: Final = ROOT / "reference_models" / "edge"
 _SPREAD: Final = 0.02
-_BIASES: Final = ("q_proj", "k_proj", "v_proj")
+BIASES: Final = ("q_proj", "k_proj", "v_proj")
 Say = Callable[[str], None]
 
 
@@ -46,12 +46,14 @@ class Shape:
         return self.vocab_size * width + self.num_hidden_layers * layer
 
 
+_BIG: Final = Shape(hidden_size=1536, intermediate_size=8960, num_hidden_layers=28, num_attention_heads=12)
 SHAPES: Final = {
     "0.5b": Shape(hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14),
-    "1.5b": Shape(hidden_size=1536, intermediate_size=8960, num_hidden_layers=28, num_attention_heads=12),
+    "1.5b": _BIG,
+    "1.5b-2-layers": replace(_BIG, num_hidden_layers=2),
     "tiny": Shape(hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2, vocab_size=2_560),
 }
-"""Qwen2.5's two small sizes, and one for tests."""
+"""Qwen2.5's two small sizes, two layers of the larger one (edge_big_model.py repeats them), and one for tests."""
 
 
 def random_directory(name: str, models: Path = MODELS, say: Say = print) -> Path:
@@ -87,18 +89,19 @@ def _write(shape: Shape, folder: Path) -> None:
         prefix = f"model.layers.{layer}."
         for norm in ("input_layernorm", "post_attention_layernorm"):
             tensors[f"{prefix}{norm}.weight"] = torch.ones(shape.hidden_size, dtype=torch.bfloat16)
-        for matrix, (rows, columns) in _matrices(shape).items():
+        for matrix, (rows, columns) in matrices_of(shape).items():
             tensors[f"{prefix}{matrix}.weight"] = random(rows, columns)
-            if matrix.endswith(_BIASES):
+            if matrix.endswith(BIASES):
                 tensors[f"{prefix}{matrix}.bias"] = torch.zeros(rows, dtype=torch.bfloat16)
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(_config(shape)))
+    (folder / "config.json").write_text(json.dumps(config_of(shape)))
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 1}))
     for file in ("tokenizer.json", "chat_template.jinja"):
         shutil.copyfile(_SPEECH / file, folder / file)
 
 
-def _matrices(shape: Shape) -> dict[str, tuple[int, int]]:
+def matrices_of(shape: Shape) -> dict[str, tuple[int, int]]:
+    """Rows and columns of each matrix of a layer, by its name in a Hugging Face directory."""
     width, inner, shared = shape.hidden_size, shape.intermediate_size, shape.num_key_value_heads * shape.head_dim
     attention = {
         "q_proj": (width, width),
@@ -112,7 +115,8 @@ def _matrices(shape: Shape) -> dict[str, tuple[int, int]]:
     }
 
 
-def _config(shape: Shape) -> dict[str, Any]:
+def config_of(shape: Shape) -> dict[str, Any]:
+    """What config.json says of a shape."""
     fixed = {
         "architectures": ["Qwen2ForCausalLM"],
         "model_type": "qwen2",

@@ -6,6 +6,7 @@ It is the agent's OnnxEngine with sampling, slots and speculation, stepped as th
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,8 @@ class Ours:
 
 def open_ours(arguments: argparse.Namespace) -> dict[str, Operation]:
     """Load the model and give the operations."""
+    if arguments.private_mb:
+        resource.setrlimit(resource.RLIMIT_DATA, (arguments.private_mb * 10**6,) * 2)
     options = EngineOptions(
         threads=arguments.threads,
         context_tokens=CONTEXT_TOKENS,
@@ -83,7 +86,12 @@ def open_ours(arguments: argparse.Namespace) -> dict[str, Operation]:
         chunk=arguments.chunk,
     )
     ours = Ours(OnnxEngine.load(arguments.directory, options, verify=False))
-    return {**operations_of(ours), "answer": ours.answer}
+    return {**operations_of(ours), "answer": ours.answer, "packing": packing}
+
+
+def packing() -> dict[str, Any]:
+    """The most memory in bytes that a child of this process had: that which packed the weights, 0 where none did."""
+    return {"peak_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -95,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--chunk", type=int, default=CHUNK_TOKENS, help="tokens of a prompt's call")
     found.add_argument("--numerics", default="one-row")
     found.add_argument("--speculation", action="store_true")
+    found.add_argument("--private-mb", type=int, default=0, help="RLIMIT_DATA: writable memory of the process alone")
     found.add_argument("--machine-dir", type=Path, default=None)
     return found
 

@@ -57,7 +57,7 @@ def our_model(name: str, say: Say = print, models: Path = MODELS) -> Path:
     source = random_directory(name, models, say)
 
     def export(folder: Path) -> None:
-        _call([sys.executable, "-m", "benchmarks.edge_export", str(source), str(folder), f"random-{name}"], _OFFLINE)
+        call([sys.executable, "-m", "benchmarks.edge_export", str(source), str(folder), f"random-{name}"], _OFFLINE)
 
     return once(models / f"{name}-int4", f"our export, {name}", say, export)
 
@@ -79,7 +79,7 @@ def llama_subjects(name: str, say: Say = print, models: Path = MODELS, home: Pat
     file = models / f"{name}-q4_0" / "model.gguf"
 
     def convert(folder: Path) -> None:
-        _call([str(python), "-m", "benchmarks.edge_peers_gguf", str(source), str(folder / file.name)])
+        call([str(python), "-m", "benchmarks.edge_peers_gguf", str(source), str(folder / file.name)])
 
     once(file.parent, f"GGUF Q4_0, {name}", say, convert)
     command = (str(python), "-m", "benchmarks.edge_peers_llama", str(file))
@@ -92,9 +92,9 @@ def install_llama(home: Path = HOME, say: Say = print) -> Path:
     python, done = folder / "bin" / "python", folder / "installed"
     if not done.exists():
         say(f"compiling llama-cpp-python {LLAMA_VERSION} (some minutes, once)")
-        _call([sys.executable, "-m", "venv", "--clear", str(folder)])
+        call([sys.executable, "-m", "venv", "--clear", str(folder)])
         install = [str(python), "-m", "pip", "install", "--quiet", "--no-binary", "llama-cpp-python"]
-        _call([*install, f"llama-cpp-python=={LLAMA_VERSION}", "gguf"], {"CMAKE_ARGS": "-DGGML_NATIVE=ON"})
+        call([*install, f"llama-cpp-python=={LLAMA_VERSION}", "gguf"], {"CMAKE_ARGS": "-DGGML_NATIVE=ON"})
         done.touch()
     return python
 
@@ -119,11 +119,11 @@ def genai_subjects(name: str, say: Say = print, models: Path = MODELS) -> list[S
 def _build_genai(source: Path, options: Sequence[str], folder: Path) -> None:
     command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(source), "-o", str(folder)]
     command += ["-p", "int4", "-e", "cpu", "-c", str(folder / "cache"), "--extra_options"]
-    _call([*command, "prune_lm_head=true", "accuracy_level=4", *options], _OFFLINE)
+    call([*command, "prune_lm_head=true", "accuracy_level=4", *options], _OFFLINE)
 
 
-def _call(command: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
-    """Raises PeerError with the command's last words."""
+def call(command: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
+    """Run a command of ours from the repository's root. Raises PeerError with its last words."""
     done = subprocess.run(
         command,
         stdout=subprocess.PIPE,

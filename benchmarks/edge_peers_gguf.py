@@ -29,7 +29,7 @@ def convert(directory: Path, file: Path) -> None:
 
     config = json.loads((directory / "config.json").read_text())
     writer = gguf.GGUFWriter(str(file), "qwen2")
-    _describe(writer, config)
+    describe(writer, config)
     with (directory / "model.safetensors").open("rb") as stream:
         header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
         start = stream.tell()
@@ -37,14 +37,15 @@ def convert(directory: Path, file: Path) -> None:
             if name != "__metadata__":
                 begin, end = entry["data_offsets"]
                 stream.seek(start + begin)
-                _add(writer, gguf, _name(name), _values(stream.read(end - begin), entry["shape"]))
+                _add(writer, gguf, gguf_name(name), _values(stream.read(end - begin), entry["shape"]))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def _describe(writer: Any, config: dict[str, Any]) -> None:
+def describe(writer: Any, config: dict[str, Any]) -> None:
+    """Tell a writer the shape, and a vocabulary that is made up."""
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
@@ -64,7 +65,8 @@ def _describe(writer: Any, config: dict[str, Any]) -> None:
     writer.add_eos_token_id(1)
 
 
-def _name(name: str) -> str:
+def gguf_name(name: str) -> str:
+    """What a tensor of a Hugging Face directory is called in a GGUF file."""
     if name in _ENDS:
         return _ENDS[name]
     _, _, layer, rest = name.split(".", 3)

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 from benchmarks.edge_models import Say
 from benchmarks.edge_peers import Subject
@@ -33,6 +34,7 @@ class Samples:
     decode_cpu_ms: list[float] = field(default_factory=list)
     prefill: list[float] = field(default_factory=list)
     first_ms: list[float] = field(default_factory=list)
+    first_ms_by_tokens: dict[int, list[float]] = field(default_factory=dict)
     rss_mb: float = math.nan
     anonymous_mb: float = math.nan
     kept_mb: float = math.nan
@@ -46,8 +48,15 @@ def prompt(tokens: int, seed: int) -> list[int]:
     return [source.choice(_IDS) for _ in range(tokens)]
 
 
-def in_turn(subjects: Sequence[Subject], rounds: int, say: Say) -> dict[Subject, Samples]:
+class Turn(Protocol):
+    """What a subject is asked in one round."""
+
+    def __call__(self, process: EngineProcess, samples: Samples, seed: int, *, counted: bool) -> None: ...
+
+
+def in_turn(subjects: Sequence[Subject], rounds: int, say: Say, take: Turn | None = None) -> dict[Subject, Samples]:
     """Every subject in a process of its own, all held open, A B C A B C; one round before the first is not counted."""
+    take = take or _take_turn
     found = {subject: Samples() for subject in subjects}
     with ExitStack() as stack:
         running = dict(_started(found, stack, say))
@@ -55,7 +64,7 @@ def in_turn(subjects: Sequence[Subject], rounds: int, say: Say) -> dict[Subject,
             say(f"round {turn} of {rounds}")
             for subject, process in list(running.items()):
                 try:
-                    _take_turn(process, found[subject], turn, counted=turn > 0)
+                    take(process, found[subject], turn, counted=turn > 0)
                     if turn == 0:
                         found[subject].rss_mb, found[subject].anonymous_mb = memory_of(process)
                 except PeerError as error:
@@ -123,3 +132,12 @@ def memory_of(process: EngineProcess) -> tuple[float, float]:
     """Resident and anonymous memory of an engine's process in MB; not a number where the kernel does not tell."""
     rss, anonymous = memory_mb(str(process.pid))
     return (math.nan if rss is None else rss, math.nan if anonymous is None else anonymous)
+
+
+def peak_mb(process: EngineProcess) -> float:
+    """The most resident memory that a process ever had, in MB; not a number where the kernel does not tell."""
+    try:
+        lines = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return math.nan
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:")), math.nan)

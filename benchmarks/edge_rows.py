@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Final
 
-from benchmarks.edge_answers import Big, Copying, SecondTurn
+import numpy as np
+
+from benchmarks.edge_answers import Copying, SecondTurn
 from benchmarks.edge_peers import GENAI, LLAMA, OURS, Subject
 from benchmarks.edge_rounds import PROMPT_TOKENS, SHORT_TOKENS, WRITTEN_TOKENS, Samples
 from benchmarks.report import Better, Floor, Row, row
+from edgewise.wire.manifest import Manifest
 
 DECODE_FLOORS: Final = {LLAMA: 1.10, GENAI: 1.6}
 PREFILL_FLOORS: Final = {64: 1.0, 128: 1.1}
@@ -19,8 +22,7 @@ MEMORY_FLOORS: Final = {"rss": 0.8, "anonymous": 0.3}
 BUSY_FLOOR: Final = 0.6
 COPY_FLOOR: Final = 1.5
 SECOND_TURN_FLOOR: Final = 0.3
-PHONE_MB: Final = 3800.0
-PHONE_TOKENS_PER_S: Final = 20.0
+ROTARY_TABLES: Final = "cos_cache", "sin_cache"
 MODE_WORDS: Final = {
     "one-row": "a call for each token: the default engine",
     "many-row": "every call padded to a tile of rows",
@@ -43,6 +45,19 @@ def lost(found: Found, engine: str) -> str:
         for subject, samples in found.items()
         if subject.engine == engine and samples.reason
     )
+
+
+def weight_bytes(manifest: Manifest) -> int:
+    """What one token reads of a graph. Of the rotary tables it reads a row for its position: they are no weights. A
+    manifest that does not list its tensors counts them in."""
+    whole = sum(entry.bytes for entry in manifest.graph_files.values())
+    tables = [manifest.tensors[name] for name in ROTARY_TABLES if name in manifest.tensors]
+    return whole - sum(math.prod(table.shape) * np.dtype(table.dtype).itemsize for table in tables)
+
+
+def limits_of(manifest: Manifest, bytes_per_s: Mapping[int, float]) -> dict[int, float]:
+    """Tokens/s at which so many threads could read a model's weights."""
+    return {threads: value / weight_bytes(manifest) for threads, value in bytes_per_s.items()}
 
 
 def lost_row(metric: str, unit: str, better: Better, reason: str) -> Row:
@@ -197,21 +212,6 @@ def second_turn_row(found: SecondTurn, threads: int) -> Row:
         samples=len(found.warm_s),
         floor=_at_most(SECOND_TURN_FLOOR),
     )
-
-
-def big_rows(found: Big, threads: int) -> list[Row]:
-    """The 4 GB phone profile's model on this machine."""
-    words = f"1.5 B int4, 512 tokens of cache, {threads} threads"
-    whole, fast = Floor(of="ours", op="<=", value=PHONE_MB), Floor(of="ours", op=">=", value=PHONE_TOKENS_PER_S)
-    return [
-        row("phone profile: memory, RSS", words, "MB", "lower", found.rss_mb, samples=1, floor=whole),
-        row("phone profile: memory, anonymous", words, "MB", "lower", found.anonymous_mb, samples=1),
-        row(
-            "phone profile: first token", f"{words}, prompt of {SHORT_TOKENS}", "ms", "lower", found.first_ms, samples=1
-        ),
-        row("phone profile: decode", words, "tok/s", "higher", found.decode, samples=1, floor=fast),
-        row("phone profile: load", words, "s", "lower", found.load_s, samples=1),
-    ]
 
 
 def _value(samples: Samples, name: str) -> float:

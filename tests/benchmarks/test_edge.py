@@ -11,11 +11,12 @@ import msgspec
 import pytest
 
 from benchmarks import edge, edge_answers, edge_rows
-from benchmarks.edge import NUMERICS, run, weight_bytes
+from benchmarks.edge import NUMERICS, run
 from benchmarks.edge_models import SHAPES, once, random_directory
 from benchmarks.edge_peers import GENAI, LLAMA, OURS, Subject, ours
 from benchmarks.edge_process import EngineProcess, PeerError
 from benchmarks.edge_rounds import PROMPT_TOKENS, SHORT_TOKENS, Samples, idle_and_busy, in_turn, prompt
+from benchmarks.edge_rows import weight_bytes
 from cloud_worker.forge.export.source import read_source
 from edgewise.wire.manifest import FileEntry, Manifest, TensorEntry
 from tests.edge_agent.tiny_model import write_tiny_model
@@ -179,11 +180,6 @@ def test_busy_and_second_turn_have_their_floors() -> None:
     assert edge_rows.second_turn_row(turns, 1).holds
     turns.warm_s = [0.31]
     assert not edge_rows.second_turn_row(turns, 1).holds
-
-
-def test_the_phone_profile_is_held_to_its_memory_and_speed() -> None:
-    big = edge_answers.Big(rss_mb=3801.0, anonymous_mb=1.0, first_ms=300.0, decode=19.0, load_s=1.0)
-    assert [row.holds for row in edge_rows.big_rows(big, 2) if row.floor] == [False, False]
 
 
 def copied(plain: str, drafted: str) -> edge_answers.Copying:
