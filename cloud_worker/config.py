@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cloud_worker.engine.numerics import EngineOptions, Precision
+from cloud_worker.engine.numerics import EngineOptions, Precision, Speculation
 from edgewise import settings
+from edgewise.api.web_pages import LOOPBACK
 from edgewise.settings import Setting, SettingsTable
+from edgewise.wire.errors import ConfigError
+
+STREAMS = ("disk", "memory")
+SPECULATION = ("auto", "off")
+_PORT_MAX = 65535
+
+
+def parse_address(text: str) -> tuple[str, int] | None:
+    """Host and port of `HOST:PORT`, an IPv6 host in brackets; None for anything else."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    good = colon and host and port.isascii() and port.isdecimal() and len(port) < 6 and int(port) <= _PORT_MAX
+    return (host, int(port)) if good else None
+
 
 SETTINGS = SettingsTable(
     "EDGEWISE_WORKER_",
     {
-        "url": settings.control_plane_url(),
         "model_dir": settings.model_directory(),
+        "url": settings.control_plane_url(optional=True),
+        "http": Setting(
+            "HOST:PORT, such as 127.0.0.1:8100",
+            fits=lambda text: not text or parse_address(text) is not None,
+            flag="--http",
+        ),
+        "http_key": Setting("a text without spaces", fits=lambda key: len(key.split()) < 2, shown=False),
+        "streams": Setting(f"one of {', '.join(STREAMS)}", fits=lambda place: place in STREAMS),
+        "stream_ttl_s": settings.seconds(),
+        "drain_s": settings.seconds(),
         "name": settings.node_name(),
         "key": Setting("an ek_… key with the role node", shown=False),
         "key_file": settings.file("--key-file", "keys.json, or a file with one node key"),
         "data_dir": settings.directory("--data-dir"),
         "device": Setting(
-            "cpu, cuda or cuda:<n>", fits=lambda name: bool(re.fullmatch(r"cpu|cuda(:\d+)?", name)), flag="--device"
+            "cpu (the engine's path for GPUs is not there yet)", fits=lambda name: name == "cpu", flag="--device"
         ),
         "precision": Setting(
             "float32 or bfloat16", fits=lambda name: name in {"", "float32", "bfloat16"}, flag="--precision"
@@ -30,7 +53,8 @@ SETTINGS = SettingsTable(
         "threads": settings.count("--threads"),
         "slots": settings.count("--slots"),
         "max_queue": settings.count(),
-        "prefix_cache_mb": Setting("MiB, 0 or more", int, lambda mib: mib >= 0),
+        "kv_cache_mb": Setting("MiB, 1 or more", int, lambda mib: mib > 0),
+        "speculation": Setting(f"one of {', '.join(SPECULATION)}", fits=lambda choice: choice in SPECULATION),
         "throttle_tokens_per_s": settings.tokens_per_s("--throttle"),
         "sample_interval_s": settings.seconds(),
     },
@@ -41,14 +65,24 @@ SETTINGS = SettingsTable(
 class WorkerConfig:
     """Settings; units are in the names. Every instance is checked, so it is usable as it stands.
 
-    url: the control plane (`http://host:8080` or `ws://…`). key_file stands over key, and is keys.json or one node key.
-    device: cpu, cuda or cuda:<n>. precision: float32 or bfloat16; empty chooses float32 on cpu, bfloat16 elsewhere.
+    url: the control plane (`http://host:8080` or `ws://…`); without one there must be `http`, where the worker serves
+    clients itself. http_key: what those must show; only a loopback address can do without. streams: where their answers
+    are kept, `disk` or `memory`, for stream_ttl_s after their end. drain_s: what running ones get at a stop.
+    key_file stands over key, and is keys.json or one node key.
+    device: cpu. precision: float32 or bfloat16; empty chooses float32.
     threads: None chooses 1 on up to two cores, else half of them. throttle_tokens_per_s: per answer; None is no limit.
-    prefix_cache_mb: MiB of prompt beginnings that are kept for prompts to come; 0 keeps none.
+    slots: answers made at once. kv_cache_mb: MiB of keys and values, those kept for prompts to come among them; None
+    takes a quarter of what memory is free, at most what the slots can use. speculation: `auto` drafts tokens where it
+    pays, `off` never does; neither changes an answer.
     """
 
-    url: str
     model_dir: Path
+    url: str = ""
+    http: str = ""
+    http_key: str = field(default="", repr=False)
+    streams: str = "disk"
+    stream_ttl_s: float = 600.0
+    drain_s: float = 20.0
     name: str = "worker-0"
     key: str = field(default="", repr=False)
     key_file: Path | None = None
@@ -56,19 +90,39 @@ class WorkerConfig:
     device: str = "cpu"
     precision: str = ""
     threads: int | None = None
-    slots: int = 8
+    slots: int = 16
     max_queue: int = 64
-    prefix_cache_mb: int = 64
+    kv_cache_mb: int | None = None
+    speculation: Speculation = "auto"
     throttle_tokens_per_s: float | None = None
     sample_interval_s: float = 10.0
 
     def __post_init__(self) -> None:
         SETTINGS.check(self)
+        if not (self.url or self.http):
+            raise ConfigError(
+                "The worker serves nobody",
+                where=f"{SETTINGS.ways('url')}, or {SETTINGS.ways('http')}",
+                expected="a control plane to dial, an address to serve clients at, or both",
+                remedy="give --url or --http",
+            )
+        if self.http_address and self.http_address[0] not in LOOPBACK and not self.http_key:
+            raise ConfigError(
+                f"Anybody who reaches {self.http} could use the worker",
+                where=SETTINGS.ways("http_key"),
+                expected="a key, where the address is not one of this machine alone",
+                remedy=f"set {SETTINGS.variable('http_key')}, or serve at 127.0.0.1",
+            )
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **explicit: Any) -> WorkerConfig:
         """Settings from arguments that are not None, then from the variables. Raises ConfigError."""
         return SETTINGS.load(cls, environ, explicit)
+
+    @property
+    def http_address(self) -> tuple[str, int] | None:
+        """Host and port to serve clients at; None for nowhere."""
+        return parse_address(self.http)
 
     @property
     def node_key(self) -> str:
@@ -83,13 +137,7 @@ class WorkerConfig:
     @property
     def engine_options(self) -> EngineOptions:
         """What the engine needs of this."""
-        precision: Precision = "float32" if self.device == "cpu" else "bfloat16"
-        if self.precision in ("float32", "bfloat16"):
-            precision = "bfloat16" if self.precision == "bfloat16" else "float32"
+        precision: Precision = "bfloat16" if self.precision == "bfloat16" else "float32"
         return EngineOptions(
-            device=self.device,
-            precision=precision,
-            slots=self.slots,
-            max_queue=self.max_queue,
-            prefix_cache_mb=self.prefix_cache_mb,
+            precision=precision, slots=self.slots, kv_cache_mb=self.kv_cache_mb, speculation=self.speculation
         )

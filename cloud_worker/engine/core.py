@@ -1,62 +1,84 @@
-"""TorchEngine: continuous batching over one contiguous KV cache for each sequence. Correct first, and the same always.
+"""TorchEngine: the Engine around scheduler, model, sampler and speculation. What is said depends on the state alone.
 
-A prompt is prefilled alone on a fixed chunk grid; every output token, new or replayed, is one row of a padded batch and
-attends by its own length. So the next token depends on the state alone, not on companions or on an earlier life
-elsewhere. Loading is loader.py, the drawing of tokens sampler.py.
+    step    propose drafts ─► plan ─► one call of the model ─► a token for each row that is wanted, drafts held or not
+
+Which requests share a step, how prompts were cut, what was drafted, reused or read again changes no token: the parts
+promise that (model/, edgewise.generation.sampling), and exactness.py looks whether this machine keeps it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from cloud_worker.engine import sampler
-from cloud_worker.engine.models.qwen2 import KVCache, Qwen2
+from cloud_worker.engine.blocks import BlockPool
+from cloud_worker.engine.model.decoder import Decoder
 from cloud_worker.engine.numerics import EngineOptions, numerics_id
-from cloud_worker.engine.prefixes import PrefixCache
-from cloud_worker.engine.sequence import Row, RowCache, Sequence
-from edgewise.generation.sampling import LogitsError, check_sampling, next_token
+from cloud_worker.engine.requests import Request
+from cloud_worker.engine.scheduler import Limits, Scheduler
+from cloud_worker.engine.speculation.drafting import Wanted
+from cloud_worker.engine.speculation.speculator import Speculator
+from cloud_worker.engine.work import Segment
+from edgewise.generation.sampling import check_sampling
 from edgewise.generation.state import GenerationState
+from edgewise.generation.verification import Ask, Said, verified
 from edgewise.node.engine import EngineStats, StepOutput
-from edgewise.routing.tier import Finish
-from edgewise.wire.errors import (
-    BadRequestError,
-    ConflictError,
-    MessageTooLongError,
-    TierRefusedError,
-    UnsupportedParameterError,
-)
+from edgewise.wire.errors import BadRequestError, MessageTooLongError, UnsupportedParameterError
 from edgewise.wire.manifest import Manifest
 
 _SPEED_MEMORY = 0.9
-"""Weight of the past in the moving average of tokens/s."""
+"""Weight of the past in the moving average of output tokens/s."""
+Logits = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class _Answer:
+    """One answer from submit to its end. `ids` are prompt and output, for drafters; `limit` output tokens end it."""
+
+    request: Request
+    state: GenerationState
+    eos_ids: frozenset[int]
+    limit: int
+    ids: list[int]
+
+    @property
+    def left(self) -> int:
+        """Tokens that may still be said."""
+        return self.limit - len(self.state.output_ids)
+
+    def say(self, said: Said) -> None:
+        self.state = said.state
+        self.ids += said.ids
 
 
 class TorchEngine:
-    """An Engine around a Qwen2 module in evaluation mode, on the device and in the precision of `options`."""
+    """An Engine around a decoder; see `edgewise.node.engine.Engine`. `exact` is what exactness.py found out."""
 
     def __init__(
         self,
-        model: Qwen2,
+        decoder: Decoder,
         manifest: Manifest,
         options: EngineOptions | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        *,
+        exact: bool = True,
+        speculator: Speculator | None = None,
     ) -> None:
         self.options = options or EngineOptions()
-        self._model, self._manifest, self._clock = model, manifest, clock
-        self._numerics_id = numerics_id(self.options)
-        self._context = min(manifest.context_tokens, model.config.max_position_embeddings)
-        self._sequences: dict[str, Sequence] = {}
-        self._spare = KVCache(model.config, 1, self.options.dtype, self.options.device)
+        self._decoder, self._manifest, self._clock = decoder, manifest, clock
+        self._numerics_id = numerics_id(self.options, exact=exact)
+        self._context = min(manifest.context_tokens, decoder.config.sizes.max_position_embeddings)
+        limits = Limits(self.options.slots, self.options.step_tokens, self.options.queue_tokens)
+        self._scheduler = Scheduler(BlockPool(decoder.kv.blocks), limits)
+        self._speculator = speculator
+        self._answers: dict[str, _Answer] = {}
+        self._over: list[StepOutput] = []
         self._prompt_tokens = self._output_tokens = 0
         self._tokens_per_s = 0.0
-        self._prefixes = PrefixCache(self.options.chunk_tokens, self.options.prefix_cache_mb * 2**20)
-        self.reused_tokens = 0
-        """Prompt tokens that were not read again."""
         self._admitted: tuple[str, ...] = ()
 
     @property
@@ -67,144 +89,141 @@ class TorchEngine:
     def numerics_id(self) -> str:
         return self._numerics_id
 
+    @property
+    def vocab_size(self) -> int:
+        return self._decoder.config.sizes.vocab_size
+
     def submit(self, attempt: str, state: GenerationState) -> None:
-        """Queue a sequence.
+        """Queue an answer, or go on with one.
 
         Raises BadRequestError (MessageTooLongError and UnsupportedParameterError among them), ConflictError for an
-        attempt that runs already, TierRefusedError when the queue is full.
+        attempt that runs already, TierRefusedError when too much waits.
         """
-        check_state(state, self._model.config.vocab_size, self._context)
-        if attempt in self._sequences:
-            raise ConflictError(f"The attempt {attempt} runs already", expected="a new attempt id")
-        if len(self._sequences) >= self.options.slots + self.options.max_queue:
-            raise TierRefusedError(
-                "The engine's queue is full", expected=f"at most {self.options.max_queue} waiting", retry_after_s=1.0
-            )
+        check_state(state, self.vocab_size, self._context)
         limit = min(state.max_tokens, self._context - len(state.prompt_ids))
+        if len(state.output_ids) >= limit:
+            self._over.append(StepOutput(attempt, (), "length"))
+            return
+        request = Request(
+            attempt,
+            state.prompt_ids,
+            limit,
+            list(state.output_ids),
+            tenant=state.salt,
+            tier=0,
+            salt=state.salt,
+        )
+        self._scheduler.submit(request)
         eos_ids = frozenset(state.eos_ids or self._manifest.eos_ids)
-        self._sequences[attempt] = Sequence(attempt, state, limit, eos_ids)
+        self._answers[attempt] = _Answer(request, state, eos_ids, limit, [*state.prompt_ids, *state.output_ids])
 
     def step(self) -> list[StepOutput]:
-        """One prefill chunk, and one decode step for the sequences that were ready before it; empty when idle."""
-        began = self._clock()
-        outputs = self._admit()
-        running = [sequence for sequence in self._sequences.values() if sequence.admitted]
-        filling = [sequence for sequence in running if sequence.in_prefill][:1]
-        ready = [sequence for sequence in running if not sequence.in_prefill]
-        with torch.inference_mode():
-            for sequence in filling:
-                outputs += self._prefill(sequence)
-            if ready:
-                outputs += self._decode(ready)
-        self._count(outputs, self._clock() - began)
-        return outputs
+        """One call of the model for prompts, next tokens and drafts together; empty when there is nothing to do."""
+        began, outputs, self._over = self._clock(), self._over, []
+        drafts = self._proposed()
+        plan = self._scheduler.plan(lambda request: drafts.get(request.id, ()))
+        self._admitted = plan.admitted
+        for attempt in plan.admitted:
+            self._begin_drafts(attempt)
+        for copy in plan.copies:
+            self._decoder.kv.copy_block(copy.source, copy.target, copy.tokens)
+        if not plan.segments:
+            return outputs
+        hidden = self._decoder.forward(plan.segments)
+        logits: Logits = self._decoder.logits(hidden).numpy()
+        said = self._read_out(plan.segments, logits)
+        seconds = self._clock() - began
+        ended = [attempt for attempt, each in said.items() if each.finish]
+        self._scheduler.advance({attempt: each.ids for attempt, each in said.items()}, ended, seconds)
+        for attempt, each in said.items():
+            if each.error:
+                self._scheduler.cancel(attempt)
+        self._account(plan.segments, said, seconds)
+        return outputs + [self._told(attempt, each) for attempt, each in said.items()]
 
     def cancel(self, attempt: str) -> None:
-        """Forget a sequence and its cache; unknown attempts are ignored."""
-        self._sequences.pop(attempt, None)
+        """Forget an answer; its blocks are free at once. Unknown attempts are ignored."""
+        self._scheduler.cancel(attempt)
+        self._forget(attempt)
 
     def stats(self) -> EngineStats:
-        running = sum(sequence.admitted for sequence in self._sequences.values())
+        scheduler = self._scheduler
+        counts = self._speculator.counts if self._speculator else None
         return EngineStats(
-            running=running,
-            queued=len(self._sequences) - running,
+            running=scheduler.running,
+            queued=scheduler.waiting,
             slots=self.options.slots,
             prompt_tokens=self._prompt_tokens,
             output_tokens=self._output_tokens,
             tokens_per_s=self._tokens_per_s,
-            kv_bytes=sum(each.kv_bytes for each in self._sequences.values()) + self._prefixes.size_bytes,
+            kv_bytes=scheduler.pool.used * self._decoder.kv.size_bytes // self._decoder.kv.blocks,
+            kv_capacity_bytes=self._decoder.kv.size_bytes,
             admitted=self._admitted,
+            drafted=sum(counts.drafted.values()) if counts else 0,
+            accepted=sum(counts.accepted.values()) if counts else 0,
+            reused_tokens=scheduler.reused_tokens,
         )
 
-    def _admit(self) -> list[StepOutput]:
-        """Give free slots to those who wait, first come first served; those with nothing left to say end here."""
-        over = [self._end(sequence, "length") for sequence in list(self._sequences.values()) if sequence.over]
-        free = self.options.slots - sum(sequence.admitted for sequence in self._sequences.values())
-        waiting = (sequence for sequence in self._sequences.values() if not sequence.admitted)
-        admitted = list(islice(waiting, free))
-        for sequence in admitted:
-            sequence.admit(self._model.config, self.options.dtype, self.options.device)
-            sequence.prefilled = self._prefixes.fill(sequence.state.prompt_ids, sequence.cache)
-            self.reused_tokens += sequence.prefilled
-        self._admitted = tuple(sequence.attempt for sequence in admitted)
-        return over
+    def check_integrity(self) -> None:
+        """Every block has its owners, every answer its request. Raises AssertionError."""
+        self._scheduler.check_integrity()
+        assert self._scheduler.running + self._scheduler.waiting == len(self._answers), "an answer has no request"
 
-    def _prefill(self, sequence: Sequence) -> list[StepOutput]:
-        """Read one chunk of a prompt; the last one gives the first token, unless the answer has begun elsewhere."""
-        ids, start = sequence.next_chunk(self.options.chunk_tokens), sequence.prefilled
-        positions = torch.arange(start, start + len(ids), device=self.options.device)[None]
-        hidden = self._model.hidden(self._tensor(ids)[None], positions, [sequence.cache])
-        sequence.prefilled += len(ids)
-        self._prompt_tokens += len(ids)
-        if sequence.in_prefill:
-            return []
-        self._prefixes.keep(sequence.state.prompt_ids, sequence.cache)
-        if sequence.state.output_ids:
-            return []
-        return [self._sample(sequence, self._logits(hidden[:, -1])[0])]
+    # -- drafts -------------------------------------------------------------------------------------------------------
 
-    def _decode(self, ready: list[Sequence]) -> list[StepOutput]:
-        """One row for every ready sequence, and what room is left for those that replay."""
-        rows, room = [], self.options.max_rows - len(ready)
-        for sequence in ready:
-            taken = list(sequence.rows(1 + room))
-            room -= len(taken) - 1
-            rows += taken
-        hidden = self._forward(rows)
-        wanted = [index for index, row in enumerate(rows) if row.last]
-        if not wanted:
-            return []
-        logits = self._logits(hidden[wanted])
-        return [self._sample(rows[index].sequence, logits[n]) for n, index in enumerate(wanted)]
+    def _proposed(self) -> dict[str, tuple[int, ...]]:
+        if self._speculator is None:
+            return {}
+        answering = [self._answers[request.id] for request in self._scheduler.answering]
+        wanted = [
+            Wanted(answer.request.id, answer.ids, answer.limit - len(answer.state.output_ids) - 1)
+            for answer in answering
+        ]
+        return self._speculator.propose(wanted)
 
-    def _forward(self, rows: list[Row]) -> Tensor:
-        """Hidden states [padded rows, hidden] of a batch of rows."""
-        padding = self.options.padded_rows(len(rows)) - len(rows)
-        caches: list[KVCache] = [RowCache(row.sequence.cache, row.position) for row in rows]
-        caches += [RowCache(self._spare, 0) for _ in range(padding)]
-        ids = self._tensor([row.token for row in rows] + [0] * padding)[:, None]
-        positions = self._tensor([row.position for row in rows] + [0] * padding)[:, None]
-        hidden = self._model.hidden(ids, positions, caches)
-        for row in rows:
-            row.sequence.replayed += 1
-        return hidden[:, 0]
+    def _begin_drafts(self, attempt: str) -> None:
+        if self._speculator is not None:
+            self._speculator.begin(attempt, self._answers[attempt].state)
 
-    def _logits(self, hidden: Tensor) -> Tensor:
-        """Logits of hidden [n, hidden], computed on the row grid; float32 [n, vocabulary]."""
-        padding = self.options.padded_rows(len(hidden)) - len(hidden)
-        padded = torch.cat((hidden, hidden[:1].expand(padding, -1)))
-        return self._model.head(padded)[: len(hidden)].float()
+    # -- tokens -------------------------------------------------------------------------------------------------------
 
-    def _sample(self, sequence: Sequence, logits: Tensor) -> StepOutput:
-        try:
-            token = self._next_token(logits, sequence.state)
-        except LogitsError as error:
-            self.cancel(sequence.attempt)
-            return StepOutput(sequence.attempt, (), error=str(error))
-        if token in sequence.eos_ids:
-            return self._end(sequence, "stop")
-        sequence.say(token)
-        return self._end(sequence, "length", (token,)) if sequence.over else StepOutput(sequence.attempt, (token,))
+    def _read_out(self, segments: Sequence[Segment], logits: Logits) -> dict[str, Said]:
+        """What the wanted rows say, by answer; a last row of equal prompts speaks for each of them."""
+        said, first = dict[str, Said](), 0
+        for segment in segments:
+            rows = logits[first : first + segment.wanted]
+            first += segment.wanted
+            if not segment.wanted:
+                continue
+            drafts = segment.ids[len(segment.ids) - segment.wanted + 1 :]
+            for attempt in (segment.request, *segment.also):
+                answer = self._answers[attempt]
+                said[attempt] = verified(rows, Ask(answer.state, drafts, answer.eos_ids, answer.left))
+                answer.say(said[attempt])
+        return said
 
-    def _next_token(self, logits: Tensor, state: GenerationState) -> int:
-        """NumPy's twin is the faster one where the logits are in its reach already."""
-        if self.options.on_cpu:
-            return next_token(logits.numpy(), state)
-        return sampler.next_token(logits, state)
+    def _told(self, attempt: str, said: Said) -> StepOutput:
+        if said.finish or said.error:
+            self._forget(attempt)
+        return StepOutput(attempt, said.ids, said.finish, said.error, said.probabilities)
 
-    def _end(self, sequence: Sequence, finish: Finish, ids: tuple[int, ...] = ()) -> StepOutput:
-        self.cancel(sequence.attempt)
-        return StepOutput(sequence.attempt, ids, finish)
+    def _forget(self, attempt: str) -> None:
+        if self._answers.pop(attempt, None) is not None and self._speculator is not None:
+            self._speculator.forget(attempt)
 
-    def _count(self, outputs: list[StepOutput], seconds: float) -> None:
-        tokens = sum(len(output.ids) for output in outputs)
+    def _account(self, segments: Sequence[Segment], said: dict[str, Said], seconds: float) -> None:
+        rows = sum(len(segment.ids) for segment in segments)
+        tokens = sum(len(each.ids) for each in said.values())
+        self._prompt_tokens += sum(len(segment.ids) for segment in segments if segment.prompt)
         self._output_tokens += tokens
         if tokens and seconds > 0:
             past = _SPEED_MEMORY if self._tokens_per_s else 0.0
             self._tokens_per_s = past * self._tokens_per_s + (1 - past) * tokens / seconds
-
-    def _tensor(self, numbers: Iterable[int]) -> Tensor:
-        return torch.tensor(list(numbers), device=self.options.device)
+        if self._speculator is not None:
+            self._speculator.stepped(rows, seconds)
+            for segment in segments:
+                if not segment.prompt and segment.wanted and segment.request in said:
+                    self._speculator.verified(segment.request, segment.wanted - 1, said[segment.request].ids)
 
 
 def check_state(state: GenerationState, vocab_size: int, context_tokens: int) -> None:

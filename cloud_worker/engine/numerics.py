@@ -1,9 +1,7 @@
-"""What may change a logit's bits, in one name, and the row padding that keeps them the same whatever the batch.
+"""How an engine computes and how much it takes on, and the name of everything that may change a logit's bits.
 
-Measured on torch 2.13 (AVX-512, one thread): a row of a linear layer has the same bits for every row count of at least
-4, and element-wise kernels treat all elements alike when their number is a multiple of 32; so decode rows are padded
-to a multiple of 4 (model widths are multiples of 8). With several threads, element-wise kernels over more than 32,768
-values are cut between threads and may lose this. On a GPU the kernel follows the row count, so there is only one.
+Engines of equal names continue each other's answers exactly. What that rests on is told in model/ and looked at on each
+machine by exactness.py.
 """
 
 from __future__ import annotations
@@ -13,71 +11,59 @@ from typing import Literal
 
 import torch
 
+from cloud_worker.engine.work import BLOCK_TOKENS
 from edgewise.wire.errors import ConfigError
 
-REVISION = 1
+REVISION = 2
 """Counts changes of the engine's own arithmetic."""
-CPU_ROW_MULTIPLE = 4
 Precision = Literal["float32", "bfloat16"]
+Speculation = Literal["auto", "off"]
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How a TorchEngine computes and how much it takes on.
+    """`slots` answers run at once; a step has at most `step_tokens` rows and prompt tokens; `queue_tokens` may wait.
 
-    `chunk_tokens` is the grid on which prompts are prefilled, `max_rows` the most decode rows of one step (replayed
-    tokens included); `slots` sequences run at once, `max_queue` more wait. `prefix_cache_mb` MiB of the beginnings of
-    prompts are kept for prompts to come.
+    `kv_cache_mb` MiB hold keys and values, those that are kept for prompts to come among them; None takes a quarter of
+    the memory that is free, but no more than `slots` answers of the longest context need. `speculation` `auto` drafts
+    what answers repeat of their own text, where that pays.
     """
 
-    device: str = "cpu"
     precision: Precision = "float32"
-    slots: int = 8
-    max_queue: int = 64
-    chunk_tokens: int = 128
-    max_rows: int = 64
-    prefix_cache_mb: int = 64
+    slots: int = 16
+    step_tokens: int = 256
+    queue_tokens: int = 1 << 18
+    kv_cache_mb: int | None = None
+    speculation: Speculation = "auto"
 
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "bfloat16"):
             raise ConfigError(
                 f"Unknown precision {self.precision!r}", where="precision", expected="float32 or bfloat16"
             )
-        if not 1 <= self.slots <= self.max_rows:
-            raise ConfigError(f"{self.slots} slots do not fit", where="slots", expected=f"1..{self.max_rows}")
-        if self.max_rows % CPU_ROW_MULTIPLE or self.chunk_tokens < 1 or min(self.max_queue, self.prefix_cache_mb) < 0:
-            raise ConfigError("The engine's sizes do not fit together", where="max_rows, chunk_tokens, max_queue")
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
-
-    @property
-    def on_cpu(self) -> bool:
-        return torch.device(self.device).type == "cpu"
-
-    def padded_rows(self, rows: int) -> int:
-        """How many rows a decode step with `rows` true ones computes."""
-        if not self.on_cpu:
-            return self.max_rows
-        return -(-rows // CPU_ROW_MULTIPLE) * CPU_ROW_MULTIPLE
+        if self.speculation not in ("auto", "off"):
+            raise ConfigError(f"Unknown speculation {self.speculation!r}", where="speculation", expected="auto or off")
+        most = self.step_tokens - BLOCK_TOKENS
+        if not 1 <= self.slots <= most:
+            raise ConfigError(f"{self.slots} slots do not fit a step", where="slots", expected=f"1..{most}")
+        if self.queue_tokens < 1 or (self.kv_cache_mb is not None and self.kv_cache_mb < 1):
+            raise ConfigError(
+                "The engine's sizes are too small", where="queue_tokens, kv_cache_mb", expected="1 or more"
+            )
 
 
-def numerics_id(options: EngineOptions) -> str:
-    """Equal names promise equal logits: torch, engine revision, device and kernels, precision, chunk grid, padding."""
-    return "-".join(
-        (
-            f"torch{torch.__version__}",
-            f"r{REVISION}",
-            *_machine(options),
-            options.precision,
-            f"chunk{options.chunk_tokens}",
-            f"rows{options.padded_rows(1)}",
-        )
+def numerics_id(options: EngineOptions, *, exact: bool = True) -> str:
+    """Equal names promise equal logits: torch, revision, processor, threads, precision, and the grid of prompt tiles.
+
+    Without `exact` it promises nothing, and says so.
+    """
+    parts = (
+        f"torch{torch.__version__}",
+        f"r{REVISION}",
+        "cpu",
+        torch.backends.cpu.get_cpu_capability().lower(),
+        f"t{torch.get_num_threads()}",
+        options.precision,
+        f"tile{BLOCK_TOKENS}",
     )
-
-
-def _machine(options: EngineOptions) -> tuple[str, ...]:
-    if options.on_cpu:
-        return ("cpu", torch.backends.cpu.get_cpu_capability().lower(), f"t{torch.get_num_threads()}")
-    return ("cuda", torch.cuda.get_device_name(options.device).replace(" ", "_"))
+    return "-".join(parts) + ("" if exact else "/inexact")

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from edgewise.generation import fixed_point as fp
 from edgewise.generation import noise
+from edgewise.generation.penalties import changed_scores, touched_ids
 from edgewise.generation.sampling import (
     EXPONENT_SCALE,
     LARGEST_GAP,
     MASS_GAPS,
     bad_logits,
     mass_target,
-    score_changes,
     weight_floor,
 )
 from edgewise.generation.state import GenerationState, Sampling
@@ -100,11 +100,12 @@ def _mixed(number: Tensor, bits: int) -> Tensor:
 
 def _adjusted_scores(logits: Tensor, state: GenerationState) -> Tensor:
     scores = logits.double()
-    changes = score_changes(state)
-    if changes:
+    touched = touched_ids(state)
+    if len(touched):
         scores = scores.clone() if scores is logits else scores
-        ids = torch.tensor(list(changes), device=scores.device)
-        scores[ids] += torch.tensor(list(changes.values()), dtype=torch.float64, device=scores.device)
+        ids = torch.from_numpy(touched).to(scores.device)
+        changed = changed_scores(scores[ids].cpu().numpy(), touched, state)
+        scores[ids] = torch.from_numpy(changed).to(scores.device)
     return scores
 
 

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import torch
 
-from cloud_worker.engine.models.qwen2 import KVCache, Qwen2
-from cloud_worker.forge.architectures import model_sizes
+from cloud_worker.architectures import model_sizes
+from cloud_worker.forge.qwen2 import KVCache, Qwen2
 from cloud_worker.forge.stepping import open_row
 from cloud_worker.forge.tokenizer import END
 from edgewise.graphs import Logits

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from cloud_worker.engine.models.qwen2 import Qwen2Config
 from cloud_worker.forge.curriculum import EVEN, Emphasis
+from cloud_worker.forge.qwen2 import Qwen2Config
 
 VOCABULARY: Final = 2560
 CONTEXT_TOKENS: Final = 1024

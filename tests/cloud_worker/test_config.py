@@ -26,6 +26,12 @@ def test_arguments_come_before_variables() -> None:
         ("device", "tpu"),
         ("precision", "int8"),
         ("slots", 0),
+        ("http", "127.0.0.1"),
+        ("http", "127.0.0.1:70000"),
+        ("http", ":80"),
+        ("http_key", "two words"),
+        ("streams", "tape"),
+        ("drain_s", 0.0),
         ("threads", -1),
         ("throttle_tokens_per_s", 0.0),
         ("sample_interval_s", float("inf")),
@@ -57,9 +63,25 @@ def test_a_key_that_is_not_there_is_an_error(tmp_path: Path) -> None:
             _ = WorkerConfig.load({}, **BASE, **given).node_key
 
 
-@pytest.mark.parametrize(
-    ("given", "precision"),
-    [({}, "float32"), ({"device": "cuda"}, "bfloat16"), ({"device": "cuda", "precision": "float32"}, "float32")],
-)
-def test_precision_follows_the_device(given: dict[str, Any], precision: str) -> None:
-    assert WorkerConfig.load({}, **BASE, **given).engine_options.precision == precision
+@pytest.mark.parametrize("given", ["", "float32", "bfloat16"])
+def test_float32_is_the_default_precision(given: str) -> None:
+    assert WorkerConfig.load({}, **BASE, precision=given).engine_options.precision == (given or "float32")
+
+
+def test_an_address_that_others_reach_needs_a_key() -> None:
+    with pytest.raises(ConfigError) as caught:
+        WorkerConfig.load({}, **BASE, http="0.0.0.0:80")
+    assert "EDGEWISE_WORKER_HTTP_KEY" in caught.value.where
+    config = WorkerConfig.load({"EDGEWISE_WORKER_HTTP_KEY": "hush"}, **BASE, http="0.0.0.0:80")
+    assert config.http_address == ("0.0.0.0", 80) and "hush" not in repr(config)
+
+
+@pytest.mark.parametrize(("text", "address"), [("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:8100", ("::1", 8100))])
+def test_a_worker_that_serves_clients_needs_no_control_plane(text: str, address: tuple[str, int]) -> None:
+    config = WorkerConfig.load({}, model_dir=Path("m"), http=text)
+    assert config.http_address == address and not config.url
+
+
+def test_a_worker_that_serves_nobody_is_refused() -> None:
+    with pytest.raises(ConfigError, match="serves nobody"):
+        WorkerConfig.load({}, model_dir=Path("m"))

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,23 @@ class FakeDriver:
         self.given_up = asyncio.Event()
 
 
+class FakeDoor:
+    """Serves until it is told to leave, or until its server fails."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.server: asyncio.Task[None] = asyncio.create_task(self._serve(fault))
+        self.left: list[float] = []
+
+    async def leave(self, timeout_s: float) -> None:
+        self.left.append(timeout_s)
+
+    @staticmethod
+    async def _serve(fault: Exception | None) -> None:
+        if fault:
+            raise fault
+        await asyncio.Event().wait()
+
+
 async def serving(link: FakeLink, driver: FakeDriver, stop: asyncio.Event) -> None:
     async def forever(_: float) -> None:
         await asyncio.Event().wait()
@@ -65,6 +83,24 @@ async def test_an_engine_that_was_given_up_ends_the_worker() -> None:
 async def test_a_fault_in_the_link_is_not_swallowed() -> None:
     with pytest.raises(ZeroDivisionError):
         await serving(FakeLink(ZeroDivisionError()), FakeDriver(), asyncio.Event())
+
+
+@pytest.mark.parametrize("linked", [True, False], ids=["beside-a-gateway", "alone"])
+async def test_a_signal_drains_the_door_and_a_lost_engine_hands_back_at_once(linked: bool) -> None:
+    for given_up, drain_s in ((False, 7.0), (True, 0.0)):
+        link, driver, door, stop = FakeLink(), FakeDriver(), FakeDoor(), asyncio.Event()
+        (driver.given_up if given_up else stop).set()
+        given: Any = (link if linked else None, None, driver, stop, door, 7.0)
+        with pytest.raises(TierLostError) if given_up else nullcontext():
+            await serve(*given)
+        assert door.left == [drain_s] and link.stopped.is_set() is linked
+        door.server.cancel()
+
+
+async def test_a_server_that_fails_ends_the_worker() -> None:
+    given: Any = (None, None, FakeDriver(), asyncio.Event(), FakeDoor(ZeroDivisionError()), 7.0)
+    with pytest.raises(ZeroDivisionError):
+        await serve(*given)
 
 
 @pytest.mark.system

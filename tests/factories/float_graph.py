@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloud_worker.forge.architectures import model_sizes
+from cloud_worker.architectures import model_sizes
 from cloud_worker.forge.export.precision import float_graph
 from cloud_worker.forge.quantize.methods.base import FloatModel
 from tests.factories.hub import write_hub_model

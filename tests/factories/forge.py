@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from cloud_worker.engine.models.qwen2 import Qwen2Config
 from cloud_worker.forge import export, tokenizer
+from cloud_worker.forge.qwen2 import Qwen2Config
 from cloud_worker.forge.recipes import Lessons, ModelRecipe, Recipe
 from cloud_worker.forge.reference.run import Run
 

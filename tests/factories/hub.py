@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from cloud_worker.forge.architectures import ModelSizes, model_sizes
+from cloud_worker.architectures import ModelSizes, model_sizes
 from cloud_worker.forge.tokenizer import CHAT_TEMPLATE
 from tests.factories.forge import small_tokenizer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from cloud_worker.engine.models.qwen2 import Qwen2, Qwen2Config
+from cloud_worker.forge.qwen2 import Qwen2, Qwen2Config
 from edgewise.node.scripted import scripted_manifest
 from edgewise.wire.manifest import TEMPLATE_FILE, TOKENIZER_FILE, Manifest, build_manifest, write_manifest
 from tests.factories.tokenizers import END_ID, TEMPLATE, tokenizer_json

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.curriculum import Language, Role, Turn
 from cloud_worker.forge.curriculum.lexicon import NAMES_CHINESE, NAMES_ENGLISH
 from cloud_worker.forge.curriculum.long_answers import story
 from cloud_worker.forge.curriculum.prose import ALMANAC, STORY_WORDS
 from cloud_worker.forge.decoding import Greedy, OnnxGreedy, TorchGreedy
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.tokenizer import encode_chat, load
 
 HOME = Path(__file__).parents[2] / "reference_models"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_worker.engine.models.qwen2 import Qwen2Config
+from cloud_worker.forge.qwen2 import Qwen2Config
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.wire.manifest import load_manifest
 

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Final
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.card import add_tables, markdown
 from cloud_worker.forge.distill import labels
 from cloud_worker.forge.distill.ablation import VARIANTS, Bench, Outcome, ablate, distinct, table
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.recipes import RECIPES
 from cloud_worker.forge.training import corpus, trunk
 from cloud_worker.forge.training.train import Job

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.engine.models.qwen2_config import Qwen2Config
 from cloud_worker.forge.distill.terms import attention_match, hidden_match, layer_map
+from cloud_worker.forge.qwen2 import Qwen2
+from cloud_worker.forge.qwen2_config import Qwen2Config
 from cloud_worker.forge.recipes import Lessons
 from cloud_worker.forge.training.lesson import Batch, Hand, hard_loss
 from cloud_worker.forge.training.trunk import Seen, observed

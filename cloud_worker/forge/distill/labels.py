@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cloud_worker.engine.models.qwen2 import Qwen2
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.training.corpus import Corpus, CorpusFileError, Rows
 from cloud_worker.forge.training.lesson import LayerPass, batch_of, logits_at
 from cloud_worker.forge.training.trunk import lean_pass

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.distill.sampling import sample
 from cloud_worker.forge.distill.terms import blended, reverse_kl
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.recipes import Lessons
 from cloud_worker.forge.training.corpus import WIDTHS, Rows
 from cloud_worker.forge.training.lesson import Hand, LayerPass, plain_loss

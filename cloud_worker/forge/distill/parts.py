@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.distill import labels
 from cloud_worker.forge.distill.guided import Guided
 from cloud_worker.forge.distill.on_policy import OnPolicy
 from cloud_worker.forge.distill.taught import Taught
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.training.lesson import Hand, LayerPass, Part
 
 if TYPE_CHECKING:

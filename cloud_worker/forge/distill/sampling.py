@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cloud_worker.engine.models.qwen2 import Layer, Qwen2, rotate
+from cloud_worker.forge.qwen2 import Layer, Qwen2, rotate
 from cloud_worker.forge.tokenizer import END, PAD
 from cloud_worker.forge.training.trunk import layers
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.distill.labels import Shelf
 from cloud_worker.forge.distill.terms import blended, soft_top
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.recipes import Lessons
 from cloud_worker.forge.training.lesson import Hand, LayerPass, batch_of, hard_loss, logits_at
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.curriculum import examination
 from cloud_worker.forge.evaluate.examining import EXAMINATION_SEED, answer_ids, prompt_ids
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.stepping import rows_after
 from edgewise.graphs import CacheRow, Logits
 

@@ -76,7 +76,7 @@ def open_decoder(directory: Path) -> Decoder:
         from cloud_worker.forge.evaluate.onnx_rows import open_rows
 
         return open_rows(directory, manifest.eos_ids[0], manifest.context_tokens)
-    from cloud_worker.engine.models.qwen2 import Qwen2
     from cloud_worker.forge.evaluate.torch_batch import BatchGreedy
+    from cloud_worker.forge.qwen2 import Qwen2
 
     return BatchGreedy(Qwen2.load(directory), manifest.eos_ids[0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cloud_worker.forge.architectures import model_sizes
+from cloud_worker.architectures import model_sizes
 from cloud_worker.forge.evaluate.one_by_one import OneByOne, Row
 from cloud_worker.forge.stepping import open_row
 from edgewise.graphs import CacheRow

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
-from cloud_worker.forge.architectures import model_sizes
+from cloud_worker.architectures import model_sizes
 from cloud_worker.forge.evaluate.decoder import Advance, Decoder, Forced, Said, no_progress
 
 PART: Final = 256
@@ -39,8 +39,8 @@ class Source:
             return open_rows(self.folder, self.end)
         import torch
 
-        from cloud_worker.engine.models.qwen2 import Qwen2
         from cloud_worker.forge.evaluate.torch_batch import BatchGreedy
+        from cloud_worker.forge.qwen2 import Qwen2
 
         torch.set_num_threads(1)
         return BatchGreedy(Qwen2.load(self.folder), self.end)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cloud_worker.engine.models.qwen2 import Layer, Qwen2, Qwen2Config, rotate
 from cloud_worker.forge.evaluate.decoder import Advance, Forced, Said, no_progress
+from cloud_worker.forge.qwen2 import Layer, Qwen2, Qwen2Config, rotate
 
 ROWS: Final = 64
 CACHE_TOKENS: Final = 24_000

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cloud_worker.forge.architectures import CONFIG_FILE, ConfigJsonError, ModelSizes, read_config
+from cloud_worker.architectures import CONFIG_FILE, ConfigJsonError, ModelSizes, read_config
 from cloud_worker.forge.export import ModelSource, read_source
 from cloud_worker.forge.export.precision import uncalibrated
 from cloud_worker.forge.export.room import Free, check_room, disk_free, memory_free

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from cloud_worker.forge.architectures import CONFIG_FILE
+from cloud_worker.architectures import CONFIG_FILE
 from cloud_worker.forge.export.checkpoint import WEIGHTS_FILE, Stored
 from cloud_worker.forge.export.tokenizer_files import CONFIG, GENERATION
 from cloud_worker.forge.import_model.check import Candidate

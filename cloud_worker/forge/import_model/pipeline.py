@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from cloud_worker.forge.architectures import CONFIG_FILE
+from cloud_worker.architectures import CONFIG_FILE
 from cloud_worker.forge.evaluate.decoder import Advance
 from cloud_worker.forge.export import assemble, export_onnx
 from cloud_worker.forge.export.precision import method_name

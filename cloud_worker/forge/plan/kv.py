@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cloud_worker.forge.architectures import ModelSizes
+from cloud_worker.architectures import ModelSizes
 from cloud_worker.forge.plan.inputs import known, positive
 from edgewise.generation.kv_memory import KV_ELEMENTS, kv_bytes
 

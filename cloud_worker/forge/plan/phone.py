@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from cloud_worker.forge.architectures import ModelSizes
+from cloud_worker.architectures import ModelSizes
 from cloud_worker.forge.plan.inputs import known, not_negative, positive, refuse
 from cloud_worker.forge.plan.kv import KvShape, bytes_per_token
 from cloud_worker.forge.plan.weights import PRECISIONS, weight_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from cloud_worker.forge.architectures import ModelSizes
+from cloud_worker.architectures import ModelSizes
 from cloud_worker.forge.plan.inputs import positive, refuse
 
 BLOCK: Final = 32

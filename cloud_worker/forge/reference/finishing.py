@@ -10,11 +10,11 @@ from typing import Final
 
 from tokenizers import Tokenizer
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge import card, decoding, evaluate, export, tokenizer
 from cloud_worker.forge.card.files import store
 from cloud_worker.forge.evaluate.decoder import Decoder
 from cloud_worker.forge.evaluate.pooled import Pooled, Source
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.reference.run import Run
 from cloud_worker.forge.reference.stages import Stage, Tell, quietly
 from cloud_worker.forge.workers import worker_pool

@@ -12,9 +12,9 @@ from typing import Final
 
 from rich.console import Console
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge import tokenizer
 from cloud_worker.forge.distill import labels
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.recipes import VOCABULARY, ModelRecipe
 from cloud_worker.forge.reference import finishing, preflight
 from cloud_worker.forge.reference.run import Run, uses_labels

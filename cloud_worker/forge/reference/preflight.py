@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cloud_worker.engine.models.qwen2 import Qwen2, Qwen2Config
 from cloud_worker.forge import tokenizer
 from cloud_worker.forge.export.room import disk_free, memory_free
+from cloud_worker.forge.qwen2 import Qwen2, Qwen2Config
 from cloud_worker.forge.recipes import ModelRecipe
 from cloud_worker.forge.reference.run import Run, uses_labels
 from cloud_worker.forge.training import checkpoint

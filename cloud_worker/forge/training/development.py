@@ -14,9 +14,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge import tokenizer as text
 from cloud_worker.forge.curriculum import examination
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.training.corpus import WIDTHS, Corpus, encode, pack
 from cloud_worker.forge.training.lesson import batch_of, logits_at
 

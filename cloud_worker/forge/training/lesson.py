@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from cloud_worker.engine.models.qwen2 import Qwen2
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.training.corpus import WIDTHS, Corpus, Rows, deal
 from cloud_worker.forge.training.trunk import lean_pass, trunk
 

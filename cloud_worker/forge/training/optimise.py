@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import nn
 
-from cloud_worker.engine.models.qwen2 import Qwen2
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.recipes import ModelRecipe
 from cloud_worker.forge.training.team import is_matrix
 

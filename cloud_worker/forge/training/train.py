@@ -16,7 +16,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from cloud_worker.engine.models.qwen2 import Qwen2
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.recipes import ModelRecipe
 from cloud_worker.forge.training import checkpoint, development, trunk
 from cloud_worker.forge.training.corpus import Corpus

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cloud_worker.engine.models.qwen2 import Attention, Layer, Qwen2, rotate
-from cloud_worker.engine.models.qwen2_config import Qwen2Config
+from cloud_worker.forge.qwen2 import Attention, Layer, Qwen2, rotate
+from cloud_worker.forge.qwen2_config import Qwen2Config
 from cloud_worker.forge.training.compile_folder import own_folder
 
 

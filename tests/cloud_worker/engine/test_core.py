@@ -1,6 +1,8 @@
 """TorchEngine: an answer is a function of its state alone, whatever runs beside it and wherever it began."""
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -8,9 +10,10 @@ import pytest
 import torch
 
 from cloud_worker.engine.core import TorchEngine
-from cloud_worker.engine.models.qwen2 import Qwen2, Qwen2Config
+from cloud_worker.engine.model.decoder import Decoder
 from cloud_worker.engine.numerics import EngineOptions
-from edgewise.generation.sampling import next_token
+from cloud_worker.engine.work import BLOCK_TOKENS, Segment
+from cloud_worker.forge.qwen2 import Qwen2, Qwen2Config
 from edgewise.generation.state import GenerationState, Sampling
 from edgewise.node.engine import StepOutput
 from edgewise.wire.errors import (
@@ -20,11 +23,13 @@ from edgewise.wire.errors import (
     TierRefusedError,
     UnsupportedParameterError,
 )
+from tests.factories.decoders import tiny_decoder
 from tests.factories.models import tiny_manifest, tiny_model
 from tests.factories.states import GREEDY, make_state
 
 WARM = Sampling(temperature=0.9, top_p=0.95, top_k=60, min_p=0.01, presence_penalty=0.3)
-OPTIONS = EngineOptions(slots=4, max_queue=8, chunk_tokens=8, max_rows=16)
+OPTIONS = EngineOptions(slots=4, step_tokens=64, speculation="off")
+BLOCKS = 64
 
 
 @cache
@@ -36,7 +41,7 @@ def shared_model() -> Qwen2:
 def make_engine(
     options: EngineOptions = OPTIONS, *, context_tokens: int = 256, eos: tuple[int, ...] = ()
 ) -> TorchEngine:
-    return TorchEngine(shared_model(), tiny_manifest(context_tokens, eos), options)
+    return TorchEngine(tiny_decoder(shared_model(), BLOCKS), tiny_manifest(context_tokens, eos), options)
 
 
 def prompt(length: int, seed: int = 0) -> tuple[int, ...]:
@@ -108,30 +113,41 @@ def test_companions_change_nothing() -> None:
     assert {name: ids_of(each) for name, each in drain(engine, outputs).items()} == alone
 
 
+class Spy(Decoder):
+    """Remembers the logits behind the rows of one answer."""
+
+    def __init__(self, whole: Decoder) -> None:
+        self.__dict__.update(whole.__dict__)
+        self.seen: list[np.ndarray] = []
+        self._places: list[int] = []
+
+    def forward(self, segments: Sequence[Segment]) -> torch.Tensor:
+        wanted = [segment.request for segment in segments for _ in range(segment.wanted)]
+        self._places = [place for place, request in enumerate(wanted) if request == "a"]
+        return super().forward(segments)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        found = super().logits(hidden)
+        self.seen += [found[place].numpy().copy() for place in self._places]
+        return found
+
+
 @pytest.mark.parametrize("rows", range(1, 17))
 def test_logits_have_the_same_bits_in_every_batch(rows: int) -> None:
     """The claim below all others: a row's logits do not depend on how many rows there are and where it stands."""
-    seen: list[np.ndarray] = []
-
-    class Spy(TorchEngine):
-        def _next_token(self, logits: torch.Tensor, state: GenerationState) -> int:
-            if state.seed == 77:
-                seen.append(logits.numpy().copy())
-            return next_token(logits.numpy(), state)
-
-    options = EngineOptions(slots=16, max_rows=16, chunk_tokens=8)
-    for companions in (0, rows - 1):
-        engine = Spy(shared_model(), tiny_manifest(eos_ids=()), options)
+    alone, together = (Spy(tiny_decoder(shared_model(), BLOCKS)) for _ in range(2))
+    for decoder, companions in ((alone, 0), (together, rows - 1)):
+        engine = TorchEngine(decoder, tiny_manifest(eos_ids=()), EngineOptions(slots=16, speculation="off"))
         for number in range(companions):
             engine.submit(f"c{number}", state(length=3 + number, seed=number, max_tokens=40))
         engine.submit("a", state(seed=77, max_tokens=6))
         drain(engine)
-    assert len(seen) == 12
-    for alone, together in zip(seen[:6], seen[6:], strict=True):
-        assert (alone == together).all()
+    assert len(alone.seen) == len(together.seen) == 6
+    for one, other in zip(alone.seen, together.seen, strict=True):
+        assert (one == other).all()
 
 
-@pytest.mark.parametrize("length", [1, 7, 8, 9, 16, 50])
+@pytest.mark.parametrize("length", [1, 31, 32, 33, 64, 100])
 def test_prompts_of_every_length_on_the_grid(length: int) -> None:
     given = state(length=length)
     said = answer(given)
@@ -171,23 +187,24 @@ def test_the_context_ends_an_answer_with_length() -> None:
     assert (len(ids_of(outputs)), outputs[-1].finish) == (6, "length")
 
 
-def test_cancel_frees_the_slot_and_is_idempotent() -> None:
-    engine = make_engine(EngineOptions(slots=1, max_queue=1, chunk_tokens=8, prefix_cache_mb=0))
+def test_cancel_frees_slot_and_blocks_and_is_idempotent() -> None:
+    engine = make_engine(replace(OPTIONS, slots=1))
     engine.submit("a", state())
     engine.submit("b", state())
     engine.step()
-    assert engine.stats().kv_bytes == 2 * 2 * 2 * (19 + 24) * 8 * 4
+    assert engine.stats().kv_bytes % (2 * 2 * 2 * BLOCK_TOKENS * 8 * 4) == 0 < engine.stats().kv_bytes
     for _ in range(2):
         engine.cancel("a")
-    assert (engine.stats().running, engine.stats().queued) == (0, 1)
+    assert (engine.stats().running, engine.stats().queued, engine.stats().kv_bytes) == (0, 1, 0)
     assert list(drain(engine)) == ["b"]
     assert engine.stats().kv_bytes == 0
+    engine.check_integrity()
 
 
-def test_first_come_first_served_when_slots_are_few() -> None:
-    engine = make_engine(EngineOptions(slots=2, chunk_tokens=8, prefix_cache_mb=0))
-    for name in "abcd":
-        engine.submit(name, state(max_tokens=3))
+def test_equals_wait_in_order_when_slots_are_few() -> None:
+    engine = make_engine(replace(OPTIONS, slots=2))
+    for number, name in enumerate("abcd"):
+        engine.submit(name, state(max_tokens=3, prompt_ids=prompt(19, number)))
     engine.step()
     assert (engine.stats().running, engine.stats().queued, engine.stats().slots) == (2, 2, 2)
     assert list(drain(engine)) == ["a", "b", "c", "d"]
@@ -196,7 +213,8 @@ def test_first_come_first_served_when_slots_are_few() -> None:
 
 def test_speed_is_measured_with_the_given_clock() -> None:
     ticks = iter(range(1000))
-    engine = TorchEngine(shared_model(), tiny_manifest(eos_ids=()), OPTIONS, clock=lambda: next(ticks) / 2)
+    decoder = tiny_decoder(shared_model(), BLOCKS)
+    engine = TorchEngine(decoder, tiny_manifest(eos_ids=()), OPTIONS, clock=lambda: next(ticks) / 2)
     engine.submit("a", state(length=3))
     drain(engine)
     assert engine.stats().tokens_per_s == pytest.approx(2.0)
@@ -220,10 +238,11 @@ def test_what_cannot_be_generated_is_refused(bad: GenerationState, error: type[E
 
 
 def test_a_full_queue_and_a_running_attempt_are_refused() -> None:
-    engine = make_engine(EngineOptions(slots=1, max_queue=1))
+    engine = make_engine(replace(OPTIONS, slots=1, queue_tokens=80))
     engine.submit("a", state())
     with pytest.raises(ConflictError):
         engine.submit("a", state())
+    engine.step()
     engine.submit("b", state())
     with pytest.raises(TierRefusedError):
         engine.submit("c", state())
@@ -234,6 +253,10 @@ def test_bad_logits_end_one_sequence_with_an_error() -> None:
     model = tiny_model(config)
     with torch.no_grad():
         model.model.embed_tokens.weight[9] = float("nan")
-    engine = TorchEngine(model, tiny_manifest(), OPTIONS)
-    engine.submit("a", state(prompt_ids=(9, 8)))
-    assert "cannot be sampled" in str(drain(engine)["a"][-1].error)
+    engine = TorchEngine(tiny_decoder(model, BLOCKS), tiny_manifest(eos_ids=()), OPTIONS)
+    for name, ids in (("a", (9, 8)), ("b", (10, 11))):
+        engine.submit(name, state(prompt_ids=ids, max_tokens=5))
+    outputs = drain(engine)
+    assert "cannot be sampled" in str(outputs["a"][-1].error)
+    assert engine.stats().kv_bytes == 0
+    engine.check_integrity()

@@ -81,7 +81,22 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
         load_engine(tmp_path)
 
 
-def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_cache_that_holds_not_one_context_is_refused(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path, context_tokens=8192)
+    with pytest.raises(ConfigError, match="8192"):
+        load_engine(tmp_path, EngineOptions(kv_cache_mb=1))
+    assert load_engine(tmp_path, EngineOptions(kv_cache_mb=2)).stats().kv_bytes == 0
+
+
+def test_speculation_can_be_switched_off_and_says_the_same(tmp_path: Path) -> None:
     write_tiny_model(tmp_path)
-    with pytest.raises(ConfigError, match="cuda:99"):
-        load_engine(tmp_path, EngineOptions(device="cuda:99"))
+    told = []
+    for choice in ("auto", "off"):
+        engine = load_engine(tmp_path, EngineOptions(speculation=choice))
+        engine.submit("a", make_state(prompt_ids=(7, 8, 9) * 9, max_tokens=60))
+        ids = list[int]()
+        while engine.stats().running + engine.stats().queued:
+            ids += [token for output in engine.step() for token in output.ids]
+        told.append((ids, engine.stats().drafted > 0))
+    assert told[0][0] == told[1][0]
+    assert [drafted for _, drafted in told] == [True, False]

@@ -25,6 +25,7 @@ rules = st.builds(
     frequency_penalty=st.sampled_from([0.0, 0.4]),
     presence_penalty=st.sampled_from([0.0, -1.1]),
     logit_bias=st.dictionaries(st.integers(0, 19), st.sampled_from([-100.0, 0.3, 100.0]), max_size=3),
+    repetition_penalty=st.sampled_from([1.0, 1.3, 0.5]),
 )
 
 

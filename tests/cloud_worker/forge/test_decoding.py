@@ -6,8 +6,8 @@ import dataclasses
 
 import torch
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.decoding import TorchGreedy
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.tokenizer import END
 from tests.factories.models import TINY, tiny_model
 

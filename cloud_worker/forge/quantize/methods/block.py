@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cloud_worker.forge.architectures import ModelSizes
+from cloud_worker.architectures import ModelSizes
 from cloud_worker.forge.export.gate_up import fuse_gate_up
 from cloud_worker.forge.export.graphs import load_graph, save_graph
 from cloud_worker.forge.export.options import INT8_ARITHMETIC

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloud_worker.forge.architectures import ModelSizes
+from cloud_worker.architectures import ModelSizes
 from cloud_worker.forge.export.graphs import load_graph, save_graph
 from cloud_worker.forge.quantize.calibration import CalibrationSet
 from cloud_worker.forge.quantize.methods.base import FloatModel, Granularity

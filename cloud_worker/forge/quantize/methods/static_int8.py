@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from cloud_worker.forge.architectures import ModelSizes
+from cloud_worker.architectures import ModelSizes
 from cloud_worker.forge.export.graphs import load_graph
 from cloud_worker.forge.quantize.calibration import CalibrationSet, CalibrationSetError
 from cloud_worker.forge.quantize.histogram import Histogram

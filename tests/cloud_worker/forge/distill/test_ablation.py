@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.distill import labels
 from cloud_worker.forge.distill.ablation import VARIANTS, Bench, Outcome, Variant, ablate, distinct, table
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.training import corpus
 from cloud_worker.forge.training.optimise import initialise
 from cloud_worker.forge.training.train import Job

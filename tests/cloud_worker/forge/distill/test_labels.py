@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.distill import labels
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.training import corpus
 from cloud_worker.forge.training.corpus import Corpus, CorpusFileError
 from cloud_worker.forge.training.lesson import batch_of, logits_at

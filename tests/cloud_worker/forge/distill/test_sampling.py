@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 import torch
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.distill.sampling import _Cache, sample
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.tokenizer import END, PAD
 from cloud_worker.forge.training.optimise import initialise
 from tests.factories.forge import SHAPE

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.decoding import OnnxGreedy, TorchGreedy
 from cloud_worker.forge.evaluate import Decoder, open_decoder, prompt_ids
 from cloud_worker.forge.evaluate.examining import sample
 from cloud_worker.forge.evaluate.one_by_one import logprob
 from cloud_worker.forge.evaluate.torch_batch import BatchGreedy, length_class
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.tokenizer import END, load
 from tests.factories.models import TINY, tiny_model
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.evaluate import Decoder
 from cloud_worker.forge.evaluate.pooled import Pooled, Source
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.tokenizer import END
 from cloud_worker.forge.training.optimise import initialise
 from cloud_worker.forge.workers import worker_pool

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_worker.forge.architectures import ConfigJsonError
+from cloud_worker.architectures import ConfigJsonError
 from cloud_worker.forge.export import (
     CheckpointFileError,
     CombinationRefusedError,
@@ -241,7 +241,7 @@ def test_a_tokenizer_that_cannot_be_streamed(sound: Path, tmp_path: Path) -> Non
     ],
 )
 def test_what_the_cloud_engine_can_run(sound: Path, config: dict[str, Any], said: str) -> None:
-    from cloud_worker.forge.architectures import sizes_of
+    from cloud_worker.architectures import sizes_of
 
     sizes = sizes_of(TINY | {"model_type": "qwen2"})
     found = cloud_fault(config, sizes)

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from cloud_worker.engine.models.qwen2 import Qwen2
-from cloud_worker.forge.architectures import ConfigJsonError
+from cloud_worker.architectures import ConfigJsonError
 from cloud_worker.forge.evaluate.decoder import open_decoder
 from cloud_worker.forge.export import NotEnoughRoomError
 from cloud_worker.forge.export.room import DISK_BYTES_PER_PARAMETER
 from cloud_worker.forge.import_model import STAGES
 from cloud_worker.forge.import_model.pipeline import ImportPlaceError, ImportRequest, import_model
 from cloud_worker.forge.import_model.reference import ReferenceDecoder
+from cloud_worker.forge.qwen2 import Qwen2
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.wire.findings import load_findings
 from edgewise.wire.manifest import load_manifest

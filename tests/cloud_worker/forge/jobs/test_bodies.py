@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.export import CombinationRefusedError, write_model_manifest
 from cloud_worker.forge.jobs.bodies.evaluate import evaluate
 from cloud_worker.forge.jobs.bodies.export import export
@@ -16,6 +15,7 @@ from cloud_worker.forge.jobs.bodies.quantize import quantize
 from cloud_worker.forge.jobs.bodies.train import run_stages
 from cloud_worker.forge.jobs.kinds import BODIES, Bench
 from cloud_worker.forge.jobs.stages import Meter
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.reference.stages import Stage, Tell
 from cloud_worker.forge.tokenizer import CHAT_TEMPLATE
 from cloud_worker.forge.training.optimise import initialise

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_worker.forge.architectures import model_sizes
+from cloud_worker.architectures import model_sizes
 from cloud_worker.forge.plan.inputs import PlanInputError
 from cloud_worker.forge.plan.kv import KvShape, bytes_per_token, plan_kv
 

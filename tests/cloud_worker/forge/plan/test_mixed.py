@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_worker.forge.architectures import model_sizes
+from cloud_worker.architectures import model_sizes
 from cloud_worker.forge.plan.inputs import PlanInputError
 from cloud_worker.forge.plan.mixed import CHOICES, Damage, by_sensitivity, by_thirds, read_damage
 from cloud_worker.forge.plan.weights import PRECISIONS, Part, even_parts, parts_of, weight_bytes

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloud_worker.forge.architectures import model_sizes
+from cloud_worker.architectures import model_sizes
 from cloud_worker.forge.plan.inputs import PlanInputError
 from cloud_worker.forge.plan.phone import Phone, Weights, plan_phone
 

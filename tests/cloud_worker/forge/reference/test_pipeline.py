@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge import export
 from cloud_worker.forge.decoding import OnnxGreedy, TorchGreedy
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.reference import finishing, pipeline
 from cloud_worker.forge.training import corpus
 from cloud_worker.forge.training.optimise import initialise

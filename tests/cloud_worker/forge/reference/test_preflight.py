@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_worker.engine.models.qwen2 import Qwen2Config
+from cloud_worker.forge.qwen2 import Qwen2Config
 from cloud_worker.forge.recipes import RECIPES
 from cloud_worker.forge.reference import preflight
 from cloud_worker.forge.reference.preflight import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cloud_worker.engine.models.qwen2 import Qwen2
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.training import corpus, development
 from cloud_worker.forge.training.development import Paper
 from cloud_worker.forge.training.optimise import initialise

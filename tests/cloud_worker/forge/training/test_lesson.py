@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cloud_worker.engine.models.qwen2 import Qwen2
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.training.corpus import Rows
 from cloud_worker.forge.training.lesson import PROMPT_SHARE, PROMPT_WEIGHT, batch_of, plain_loss
 from cloud_worker.forge.training.optimise import initialise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from cloud_worker.engine.models.qwen2 import Qwen2
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.recipes import EDGE_SHAPE
 from cloud_worker.forge.training.optimise import FLOOR, initialise, optimizers, rate
 from cloud_worker.forge.training.team import owned_by

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cloud_worker.engine.models.qwen2 import Qwen2
 from cloud_worker.forge.distill import labels
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.recipes import Lessons
 from cloud_worker.forge.training import corpus, launch
 from cloud_worker.forge.training.checkpoint import ForeignCheckpointError

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cloud_worker.engine.models.qwen2 import Qwen2
+from cloud_worker.forge.qwen2 import Qwen2
 from cloud_worker.forge.training.optimise import initialise
 from cloud_worker.forge.training.trunk import compiled, frame, observed, trunk
 from tests.factories.forge import SHAPE

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_worker.forge.architectures import CONFIG_FILE, ConfigJsonError, model_sizes, sizes_of
+from cloud_worker.architectures import CONFIG_FILE, ConfigJsonError, model_sizes, sizes_of
 
 SOUND: dict[str, Any] = {
     "model_type": "llama", "vocab_size": 100, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,

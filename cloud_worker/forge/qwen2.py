@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cloud_worker.engine.models.qwen2_config import ModelFileError, Qwen2Config
+from cloud_worker.forge.qwen2_config import ModelFileError, Qwen2Config
 from edgewise.generation.kv_memory import KvElement, kv_bytes
 
 __all__ = ["KVCache", "KVCacheFullError", "ModelFileError", "Qwen2", "Qwen2Config", "block_bytes"]

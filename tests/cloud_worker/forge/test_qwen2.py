@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_worker.engine.models.qwen2 import KVCache, KVCacheFullError, ModelFileError, Qwen2, Qwen2Config
+from cloud_worker.forge.qwen2 import KVCache, KVCacheFullError, ModelFileError, Qwen2, Qwen2Config
 from tests.factories.models import TINY, tiny_model
 
 IDS = torch.randint(5, TINY.vocab_size, (2, 24), generator=torch.Generator().manual_seed(3))

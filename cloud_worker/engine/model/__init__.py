@@ -1,0 +1,1 @@
+"""The model of the exact engine: tensors in, hidden states and logits out. Knows segments, and no requests."""

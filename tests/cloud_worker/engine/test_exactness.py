@@ -1,0 +1,160 @@
+"""Whatever happens to an answer on its way, its tokens are those that it has alone: crowds in random circumstances."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cloud_worker.engine.core import TorchEngine
+from cloud_worker.engine.exactness import keeps_bits
+from cloud_worker.engine.model.decoder import Decoder
+from cloud_worker.engine.numerics import EngineOptions
+from cloud_worker.engine.speculation.drafting import Source
+from cloud_worker.engine.speculation.speculator import Speculator
+from edgewise.generation.state import GenerationState, Sampling
+from edgewise.speculation import Drafter, NgramDrafter
+from tests.cloud_worker.engine.test_core import answer, prompt, shared_model, state
+from tests.factories.decoders import tiny_decoder
+from tests.factories.models import tiny_manifest
+from tests.factories.states import GREEDY
+
+SAMPLINGS = (
+    GREEDY,
+    Sampling(),
+    Sampling(temperature=0.9, top_p=0.95, top_k=60, min_p=0.01, presence_penalty=0.3),
+    Sampling(temperature=0.3, frequency_penalty=0.4),
+)
+ANSWERS = 8
+
+
+class Prophet:
+    """Drafts what will be said, with mistakes: more tokens than any real drafter gets accepted, and wrong ones too."""
+
+    def __init__(self, answers: dict[str, tuple[int, ...]], chance: random.Random) -> None:
+        self._answers, self._chance = answers, chance
+        self._prompts: dict[str, int] = {}
+
+    def begin(self, request: str, state: GenerationState) -> None:
+        self._prompts[request] = len(state.prompt_ids)
+
+    def draft(self, request: str, ids: Sequence[int], most: int) -> tuple[int, ...]:
+        said = len(ids) - self._prompts[request]
+        right = self._answers[request][said : said + most]
+        return tuple(token if self._chance.random() < 0.8 else self._chance.randrange(320) for token in right)
+
+    def accepted(self, request: str, drafted: int, held: int) -> None:
+        pass
+
+    def forget(self, request: str) -> None:
+        self._prompts.pop(request, None)
+
+
+def crowd(chance: random.Random) -> dict[str, GenerationState]:
+    """Answers of all kinds; some prompts share a beginning, some are equal."""
+    shared = prompt(chance.randrange(1, 90), chance.randrange(3))
+    found = {}
+    for number in range(ANSWERS):
+        own = prompt(chance.randrange(1, 60), chance.randrange(1000))
+        ids = {0: own, 1: shared, 2: shared + own}[chance.randrange(3)]
+        found[f"a{number}"] = state(
+            chance.choice(SAMPLINGS),
+            prompt_ids=ids,
+            seed=chance.randrange(1000),
+            max_tokens=chance.randrange(1, 30),
+            salt=chance.choice((b"", b"one", b"two")),
+        )
+    return found
+
+
+def live(given: dict[str, GenerationState], expected: dict[str, tuple[int, ...]], chance: random.Random) -> None:
+    """Let the crowd be answered by engines that are short of everything and die, and compare every token."""
+    said = {name: list[int]() for name in given}
+    over = set[str]()
+    while len(over) < len(given):
+        engine = _engine(expected, chance)
+        waiting = [name for name in given if name not in over]
+        chance.shuffle(waiting)
+        lives = chance.choice((5, 20, 1000))
+        running = set[str]()
+        while lives and (waiting or running):
+            if waiting and chance.random() < 0.5:
+                name = waiting.pop()
+                engine.submit(name, replaced(given[name], tuple(said[name])))
+                running.add(name)
+            if running and chance.random() < 0.05:
+                name = chance.choice(sorted(running))
+                engine.cancel(name)
+                running.remove(name)
+                waiting.append(name)
+            for output in engine.step():
+                assert output.error is None
+                said[output.attempt] += output.ids
+                if output.finish:
+                    over.add(output.attempt)
+                    running.discard(output.attempt)
+            engine.check_integrity()
+            lives -= 1
+    assert {name: tuple(ids) for name, ids in said.items()} == expected
+
+
+def replaced(given: GenerationState, said: tuple[int, ...]) -> GenerationState:
+    return given.advanced(said, "") if said else given
+
+
+def _engine(expected: dict[str, tuple[int, ...]], chance: random.Random) -> TorchEngine:
+    slots = chance.randrange(1, 10)
+    options = EngineOptions(slots=slots, step_tokens=slots + 32 * chance.randrange(1, 5))
+    drafters: dict[str, Drafter] = {"prophet": Prophet(expected, chance), "ngram": NgramDrafter()}
+    chosen = chance.sample(sorted(drafters), chance.randrange(3))
+    speculator = Speculator([Source(name, drafters[name]) for name in chosen]) if chosen else None
+    decoder = tiny_decoder(shared_model(), chance.choice((8, 12, 64)))
+    return TorchEngine(decoder, tiny_manifest(eos_ids=()), options, speculator=speculator)
+
+
+def run(seed: int) -> None:
+    chance = random.Random(seed)
+    given = crowd(chance)
+    live(given, {name: answer(each) for name, each in given.items()}, chance)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_crowds_say_what_each_says_alone(seed: int) -> None:
+    """200 answers."""
+    run(seed)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_many_crowds_say_what_each_says_alone() -> None:
+    """10,000 answers."""
+    for seed in range(1000, 2250):
+        run(seed)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def test_this_machine_keeps_bits(dtype: torch.dtype) -> None:
+    assert keeps_bits(tiny_decoder(shared_model(), 8, dtype))
+
+
+class Leaking(Decoder):
+    """A machine on which rows see a little of their companions."""
+
+    def __init__(self, whole: Decoder) -> None:
+        self.__dict__.update(whole.__dict__)
+
+    def forward(self, segments):  # type: ignore[no-untyped-def]
+        hidden = super().forward(segments)
+        return hidden * (1 + 1e-6 * len(hidden))
+
+
+def test_a_machine_that_does_not_is_found_out_and_the_id_says_so() -> None:
+    assert not keeps_bits(Leaking(tiny_decoder(shared_model(), 8)))
+    options = replace(EngineOptions(), slots=1)
+    exact, not_exact = (
+        TorchEngine(tiny_decoder(shared_model(), 8), tiny_manifest(), options, exact=exact) for exact in (True, False)
+    )
+    assert not_exact.numerics_id == f"{exact.numerics_id}/inexact"
