@@ -1,12 +1,13 @@
-"""The cloud worker as a process: load the model, dial the control plane, serve, and leave in good order."""
+"""The cloud worker as a process: load the model, dial the control plane, serve clients, and leave in good order."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from typing import Any
 
 import torch
@@ -14,8 +15,10 @@ import torch
 from cloud_worker.config import WorkerConfig
 from cloud_worker.engine.core import TorchEngine
 from cloud_worker.engine.loader import load_engine
+from cloud_worker.http.door import Door
 from cloud_worker.telemetry import WorkerSampler
 from edgewise import __version__
+from edgewise.api.server import bind
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.ids import new_id
 from edgewise.node.driver import EngineDriver
@@ -32,21 +35,36 @@ logger = logging.getLogger(__name__)
 
 
 async def run_worker(config: WorkerConfig) -> None:
-    """Serve until SIGINT or SIGTERM. An unreachable control plane is no error: the worker keeps dialling.
+    """Serve until SIGINT or SIGTERM: a control plane, clients at an address of our own, or both. An unreachable control
+    plane is no error: the worker keeps dialling.
 
-    Raises ConfigError, DataDirError, ModelMissingError, ModelDigestError, ManifestError, and TierLostError when the
-    engine had to be given up (a fresh process may do better).
+    Raises ConfigError, PortInUseError, DataDirError, ModelMissingError, ModelDigestError, ManifestError, and
+    TierLostError when the engine had to be given up (a fresh process may do better).
     """
     make_data_dir(config.data_dir)
-    key = config.node_key
-    with stop_signals() as stop, observing("worker", config.name, config.data_dir) as observer:
+    key = config.node_key if config.url else ""
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(closing(bind(*config.http_address))) if config.http_address else None
+        stop = stack.enter_context(stop_signals())
+        observer = stack.enter_context(observing("worker", config.name, config.data_dir))
         engine, tokenizer = await asyncio.to_thread(load_model, config)
-        async with _driving(config, engine, tokenizer) as driver:
-            observer.gauge("edgewise.queue.depth").watch(lambda: {("cloud",): float(driver.load().queued)})
+        driver = await stack.enter_async_context(_driving(config, engine, tokenizer))
+        observer.gauge("edgewise.queue.depth").watch(lambda: {("cloud",): float(driver.load().queued)})
+        door = link = sampler = None
+        if listener is not None:
+            opened = Door.opened(config, listener, driver, engine.manifest, tokenizer, observer, logprobs=True)
+            door = await stack.enter_async_context(opened)
+            logger.info("cloud worker %s serves at http://%s", config.name, _shown(listener))
+        if config.url:
             link, telemetry = new_link(config, key, engine, driver, observer)
             sampler = WorkerSampler(driver.load, telemetry.add, interval_s=config.sample_interval_s, now=time.time)
-            logger.info("cloud worker %s ready with %s on %s", config.name, engine.manifest.name, config.device)
-            await serve(link, sampler, driver, stop)
+        logger.info("cloud worker %s ready with %s on %s", config.name, engine.manifest.name, config.device)
+        await serve(link, sampler, driver, stop, door, config.drain_s)
+
+
+def _shown(listener: socket.socket) -> str:
+    host, port, *_ = listener.getsockname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def load_model(config: WorkerConfig) -> tuple[TorchEngine, ChatTokenizer]:
@@ -82,19 +100,44 @@ async def _driving(config: WorkerConfig, engine: TorchEngine, tokenizer: ChatTok
         await driver.stop()
 
 
-async def serve(link: NodeLink, sampler: WorkerSampler, driver: EngineDriver, stop: asyncio.Event) -> None:
-    """Keep link and sampler going until `stop` or the engine's end, then say goodbye. Raises TierLostError."""
-    talking, sampling = asyncio.create_task(link.run()), asyncio.create_task(sampler.run())
+async def serve(
+    link: NodeLink | None,
+    sampler: WorkerSampler | None,
+    driver: EngineDriver,
+    stop: asyncio.Event,
+    door: Door | None = None,
+    drain_s: float = 0.0,
+) -> None:
+    """Keep link, sampler and door going until `stop` or the engine's end, then say goodbye. Raises TierLostError.
+
+    Clients of the door get `drain_s` to have their answers.
+    """
+    talking = asyncio.create_task(link.run() if link else _for_ever())
+    sampling = asyncio.create_task(sampler.run() if sampler else _for_ever())
     ends = [asyncio.create_task(event.wait()) for event in (stop, driver.given_up)]
+    served = [door.server] if door else []
     try:
-        await asyncio.wait((talking, sampling, *ends), return_when=asyncio.FIRST_COMPLETED)
-        await link.stop()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(talking, GOODBYE_S)
+        await asyncio.wait((talking, sampling, *served, *ends), return_when=asyncio.FIRST_COMPLETED)
+        leaving = [_say_goodbye(link, talking)] if link else []
+        leaving += [door.leave(0.0 if driver.given_up.is_set() else drain_s)] if door else []
+        await asyncio.gather(*leaving)
     finally:
         await _end((talking, sampling, *ends))
+    for server in served:
+        if server.done():
+            server.result()
     if driver.given_up.is_set():
         raise given_up_error()
+
+
+async def _say_goodbye(link: NodeLink, talking: asyncio.Task[Any]) -> None:
+    await link.stop()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(talking, GOODBYE_S)
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
 
 
 async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
