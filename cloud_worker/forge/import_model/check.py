@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_worker.architectures import CONFIG_FILE, ConfigJsonError, ModelSizes, read_config
+from cloud_worker.engine.model.config import parse_config
 from cloud_worker.forge.export import ModelSource, read_source
 from cloud_worker.forge.export.precision import uncalibrated
 from cloud_worker.forge.export.room import Free, check_room, disk_free, memory_free
 from cloud_worker.forge.export.template import unended
 from edgewise.generation.tokenizer import ChatTokenizer
+from edgewise.wire.errors import ManifestError
 from edgewise.wire.manifest import TOKENIZER_FILE
 
 CONTEXT_TOKENS: Final = 4096
 CLASSES: Final = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
-_PLAIN_ROTARY: Final = ("default", None)
 
 
 @dataclass(frozen=True)
@@ -77,22 +78,18 @@ def check(
         tokenizer=source.chat,
         context_tokens=min(context_tokens, source.sizes.max_position_embeddings),
         digest=_digest(source, raw, template),
-        cloud_fault=cloud_fault(raw, source.sizes),
+        cloud_fault=cloud_fault(raw),
         warnings=(warning,) if warning else (),
     )
 
 
-def cloud_fault(raw: dict[str, Any], sizes: ModelSizes) -> str:
-    """Why cloud_worker/engine cannot run a model of this config; empty when it can."""
-    rotary = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
-    kind = rotary.get("rope_type", rotary.get("type")) if isinstance(rotary, dict) else "unknown"
-    if sizes.model_type != "qwen2":
-        return f"the cloud engine runs qwen2, not yet {sizes.model_type}"
-    if kind not in _PLAIN_ROTARY:
-        return f"the cloud engine does not scale rotary positions ({str(kind)[:20]})"
-    if not sizes.attention_bias or sizes.head_dim * sizes.num_attention_heads != sizes.hidden_size:
-        return "the cloud engine wants biases on q, k and v, and heads that share the hidden size"
-    return "the cloud engine has no sliding window" if raw.get("use_sliding_window") else ""
+def cloud_fault(raw: dict[str, Any]) -> str:
+    """Why cloud_worker/engine cannot run a model of this config, in its own words; empty when it can."""
+    try:
+        parse_config(raw)
+    except ManifestError as error:
+        return error.message
+    return ""
 
 
 def _check_class(raw: dict[str, Any], directory: Path) -> None:

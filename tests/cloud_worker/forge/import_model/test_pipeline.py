@@ -11,21 +11,23 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from cloud_worker.architectures import ConfigJsonError
+from cloud_worker.engine.loader import load_engine
+from cloud_worker.engine.model.decoder import Decoder
+from cloud_worker.engine.work import Segment
 from cloud_worker.forge.evaluate.decoder import open_decoder
 from cloud_worker.forge.export import NotEnoughRoomError
 from cloud_worker.forge.export.room import DISK_BYTES_PER_PARAMETER
 from cloud_worker.forge.import_model import STAGES
 from cloud_worker.forge.import_model.pipeline import ImportPlaceError, ImportRequest, import_model
 from cloud_worker.forge.import_model.reference import ReferenceDecoder
-from cloud_worker.forge.qwen2 import Qwen2
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.wire.findings import load_findings
 from edgewise.wire.manifest import load_manifest
 from tests.cloud_worker.forge.import_model.conftest import Imported, StoppedError, Watch, written_at
 from tests.factories.imported import HALF_BILLION, write_model, write_prompts
+from tests.factories.states import GREEDY, make_state
 from tests.factories.tokenizers import END_ID
 
 
@@ -55,24 +57,20 @@ def test_a_finished_import_is_not_done_again(done: Imported) -> None:
     assert written_at(done.asked.out) == before
 
 
-def test_the_cloud_version_says_who_can_run_it(done: Imported) -> None:
-    kind = done.report.model_type
-    if kind != "qwen2":
-        assert f"not yet {kind}" in done.report.cloud_fault
-        assert done.report.cloud_fault in (done.asked.out / "cloud" / "CARD.md").read_text(encoding="utf-8")
-        return
+def test_the_cloud_engine_runs_the_cloud_version(done: Imported) -> None:
     assert done.report.cloud_fault == ""
     reference = ReferenceDecoder(done.asked.directory, END_ID, 512)
     prompt = (3, 60, 61, 1, 4)
-    assert (
-        open_decoder(done.asked.out / "cloud").complete([prompt], [5])[0].ids
-        == reference.complete([prompt], [5])[0].ids
-    )
-    forced = reference.force([prompt], [(7, 8)])[0]
-    with torch.inference_mode():
-        rows = Qwen2.load(done.asked.out / "cloud")(torch.tensor([[*prompt, 7, 8]]), torch.arange(7)[None])[0, 4:]
+    engine = load_engine(done.asked.out / "cloud")
+    engine.submit("a", make_state(prompt_ids=prompt, max_tokens=5, sampling=GREEDY))
+    said = list[int]()
+    while engine.stats().running + engine.stats().queued:
+        said += [token for output in engine.step() for token in output.ids]
+    assert tuple(said) == tuple(reference.complete([prompt], [5])[0].ids)
+    decoder = Decoder.load(done.asked.out / "cloud", "float32", blocks=8)
+    rows = decoder.logits(decoder.forward([Segment("a", (0,), 0, (*prompt, 7, 8), prompt=True, wanted=3)]))
     expected = rows.double().log_softmax(-1)[[0, 1, 2], [7, 8, END_ID]]
-    assert forced.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
+    assert reference.force([prompt], [(7, 8)])[0].logprobs == pytest.approx(expected.tolist(), abs=1e-4)
 
 
 def test_the_edge_version_runs(done: Imported) -> None:
