@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +46,7 @@ SETTINGS = SettingsTable(
         "key_file": settings.file("--key-file", "keys.json, or a file with one node key"),
         "data_dir": settings.directory("--data-dir"),
         "device": Setting(
-            "cpu (the engine's path for GPUs is not there yet)", fits=lambda name: name == "cpu", flag="--device"
+            "cpu, cuda or cuda:<n>", fits=lambda name: bool(re.fullmatch(r"cpu|cuda(:\d+)?", name)), flag="--device"
         ),
         "precision": Setting(
             "float32 or bfloat16", fits=lambda name: name in {"", "float32", "bfloat16"}, flag="--precision"
@@ -69,7 +70,8 @@ class WorkerConfig:
     clients itself. http_key: what those must show; only a loopback address can do without. streams: where their answers
     are kept, `disk` or `memory`, for stream_ttl_s after their end. drain_s: what running ones get at a stop.
     key_file stands over key, and is keys.json or one node key.
-    device: cpu. precision: float32 or bfloat16; empty chooses float32.
+    device: cpu; the engine's path for GPUs is not there yet, and others are refused.
+    precision: float32 or bfloat16; empty chooses float32.
     threads: None chooses 1 on up to two cores, else half of them. throttle_tokens_per_s: per answer; None is no limit.
     slots: answers made at once. kv_cache_mb: MiB of keys and values, those kept for prompts to come among them; None
     takes a quarter of what memory is free, at most what the slots can use. speculation: `auto` drafts tokens where it
@@ -136,7 +138,14 @@ class WorkerConfig:
 
     @property
     def engine_options(self) -> EngineOptions:
-        """What the engine needs of this."""
+        """What the engine needs of this. Raises ConfigError for a device that it has no path for."""
+        if self.device != "cpu":
+            raise ConfigError(
+                f"The engine computes on CPUs; there is no path for {self.device} yet",
+                where=SETTINGS.ways("device"),
+                expected="cpu",
+                remedy="serve GPUs by vLLM, SGLang or another engine as an upstream (EDGEWISE_UPSTREAMS)",
+            )
         precision: Precision = "bfloat16" if self.precision == "bfloat16" else "float32"
         return EngineOptions(
             precision=precision, slots=self.slots, kv_cache_mb=self.kv_cache_mb, speculation=self.speculation

@@ -8,14 +8,17 @@ promise that (model/, edgewise.generation.sampling), and exactness.py looks whet
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud_worker.engine.blocks import BlockPool
+from cloud_worker.engine.exactness import kernels_digest
 from cloud_worker.engine.model.decoder import Decoder
 from cloud_worker.engine.numerics import EngineOptions, numerics_id
 from cloud_worker.engine.requests import Request
@@ -27,12 +30,13 @@ from edgewise.generation.sampling import check_sampling
 from edgewise.generation.state import GenerationState
 from edgewise.generation.verification import Ask, Said, verified
 from edgewise.node.engine import EngineStats, StepOutput
-from edgewise.wire.errors import BadRequestError, MessageTooLongError, UnsupportedParameterError
+from edgewise.wire.errors import BadRequestError, ConflictError, MessageTooLongError, UnsupportedParameterError
 from edgewise.wire.manifest import Manifest
 
 _SPEED_MEMORY = 0.9
 """Weight of the past in the moving average of output tokens/s."""
 Logits = NDArray[np.float32]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -70,7 +74,7 @@ class TorchEngine:
     ) -> None:
         self.options = options or EngineOptions()
         self._decoder, self._manifest, self._clock = decoder, manifest, clock
-        self._numerics_id = numerics_id(self.options, exact=exact)
+        self._numerics_id = numerics_id(self.options, kernels_digest(decoder.weights.norm.dtype), exact=exact)
         self._context = min(manifest.context_tokens, decoder.config.sizes.max_position_embeddings)
         limits = Limits(self.options.slots, self.options.step_tokens, self.options.queue_tokens)
         self._scheduler = Scheduler(BlockPool(decoder.kv.blocks), limits)
@@ -100,6 +104,8 @@ class TorchEngine:
         attempt that runs already, TierRefusedError when too much waits.
         """
         check_state(state, self.vocab_size, self._context)
+        if attempt in self._answers or any(output.attempt == attempt for output in self._over):
+            raise ConflictError(f"The attempt {attempt} runs already", expected="a new attempt id")
         limit = min(state.max_tokens, self._context - len(state.prompt_ids))
         if len(state.output_ids) >= limit:
             self._over.append(StepOutput(attempt, (), "length"))
@@ -119,7 +125,7 @@ class TorchEngine:
 
     def step(self) -> list[StepOutput]:
         """One call of the model for prompts, next tokens and drafts together; empty when there is nothing to do."""
-        began, outputs, self._over = self._clock(), self._over, []
+        outputs, self._over = self._over, []
         drafts = self._proposed()
         plan = self._scheduler.plan(lambda request: drafts.get(request.id, ()))
         self._admitted = plan.admitted
@@ -129,6 +135,7 @@ class TorchEngine:
             self._decoder.kv.copy_block(copy.source, copy.target, copy.tokens)
         if not plan.segments:
             return outputs
+        began = self._clock()
         hidden = self._decoder.forward(plan.segments)
         logits: Logits = self._decoder.logits(hidden).numpy()
         said = self._read_out(plan.segments, logits)
@@ -143,6 +150,7 @@ class TorchEngine:
 
     def cancel(self, attempt: str) -> None:
         """Forget an answer; its blocks are free at once. Unknown attempts are ignored."""
+        self._over = [output for output in self._over if output.attempt != attempt]
         self._scheduler.cancel(attempt)
         self._forget(attempt)
 
@@ -179,11 +187,28 @@ class TorchEngine:
             Wanted(answer.request.id, answer.ids, answer.limit - len(answer.state.output_ids) - 1)
             for answer in answering
         ]
-        return self._speculator.propose(wanted)
+        try:
+            proposed = self._speculator.propose(wanted, prompt_rows=self._scheduler.prompt_tokens_next)
+        except Exception:  # noqa: BLE001  logged there; whatever a drafter raises must not end an answer
+            self._draft_no_more()
+            return {}
+        return {attempt: tuple(takewhile(self._is_known, ids)) for attempt, ids in proposed.items()}
 
     def _begin_drafts(self, attempt: str) -> None:
-        if self._speculator is not None:
+        if self._speculator is None:
+            return
+        try:
             self._speculator.begin(attempt, self._answers[attempt].state)
+        except Exception:  # noqa: BLE001  logged there; whatever a drafter raises must not end an answer
+            self._draft_no_more()
+
+    def _draft_no_more(self) -> None:
+        """A drafter that fails costs speed, never an answer."""
+        logger.exception("speculation failed, and is off until the worker starts again")
+        self._speculator = None
+
+    def _is_known(self, token: int) -> bool:
+        return 0 <= token < self.vocab_size
 
     # -- tokens -------------------------------------------------------------------------------------------------------
 
@@ -235,9 +260,10 @@ def check_state(state: GenerationState, vocab_size: int, context_tokens: int) ->
             )
     if not state.prompt_ids or not all(0 <= i < vocab_size for i in (*state.prompt_ids, *state.output_ids)):
         raise BadRequestError("The prompt does not fit the model", expected=f"token ids below {vocab_size}")
-    if len(state.prompt_ids) + len(state.output_ids) >= context_tokens:
+    used = len(state.prompt_ids) + len(state.output_ids)
+    if len(state.prompt_ids) >= context_tokens or used > context_tokens:
         raise MessageTooLongError(
-            f"The prompt and the answer so far have {len(state.prompt_ids) + len(state.output_ids)} tokens",
+            f"The prompt and the answer so far have {used} tokens",
             where="messages",
             expected=f"fewer than {context_tokens} for this model",
             remedy="shorten the messages",

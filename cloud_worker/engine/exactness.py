@@ -6,14 +6,20 @@ the same, under a numerics id that says so.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from cloud_worker.engine.model.decoder import Decoder
+from cloud_worker.engine.model.linear import make_linear
 from cloud_worker.engine.work import BLOCK_TOKENS, Segment
 
+_WIDE, _WIDER, _HEAD, _KEYS = 896, 4864, 64, 600
+"""Sizes at which kernels differ that look alike: narrower products were equal with and without bfloat16 units."""
 _PROMPT_TOKENS = 2 * BLOCK_TOKENS + 6
 _ROWS = 4
 _COMPANIONS = 13
@@ -37,6 +43,33 @@ def keeps_bits(decoder: Decoder) -> bool:
     seen = [company.beside(Segment("a", scattered, BLOCK_TOKENS, prompt[BLOCK_TOKENS:], prompt=True, wanted=1))]
     seen += [company.beside(Segment("a", scattered, _PROMPT_TOKENS, rows, prompt=False, wanted=_ROWS))]
     return torch.equal(_judged(decoder, expected), _judged(decoder, seen))
+
+
+def kernels_digest(dtype: torch.dtype) -> str:
+    """Twelve hex digits of what this machine's kernels make of fixed numbers: products, attention, norms and curves.
+
+    Processors that torch calls by one name may run other kernels; engines of unequal digests are of unequal numerics.
+    """
+    return _digest(dtype, torch.get_num_threads())
+
+
+@cache
+@torch.inference_mode()
+def _digest(dtype: torch.dtype, _threads: int) -> str:
+    source = torch.Generator().manual_seed(0)
+
+    def numbers(*sizes: int) -> Tensor:
+        return torch.empty(sizes).normal_(0.0, 0.05, generator=source).to(dtype)
+
+    up, down = make_linear(numbers(_WIDER, _WIDE)), make_linear(numbers(_WIDE, _WIDER))
+    keys, values = numbers(1, 2, _KEYS, _HEAD), numbers(1, 2, _KEYS, _HEAD)
+    digest = hashlib.sha256()
+    for rows in (4, 36):
+        x = functional.rms_norm(numbers(rows, _WIDE), (_WIDE,))
+        mixed = functional.scaled_dot_product_attention(x[:, : 2 * _HEAD].reshape(1, 2, rows, _HEAD), keys, values)
+        out = down(functional.silu(up(x)))
+        digest.update(out.float().numpy().tobytes() + mixed.float().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 class _Company:

@@ -52,10 +52,11 @@ class EngineOptions:
             )
 
 
-def numerics_id(options: EngineOptions, *, exact: bool = True) -> str:
+def numerics_id(options: EngineOptions, kernels: str = "", *, exact: bool = True) -> str:
     """Equal names promise equal logits: torch, revision, processor, threads, precision, and the grid of prompt tiles.
 
-    Without `exact` it promises nothing, and says so.
+    `kernels` is the digest of what the machine's kernels compute (exactness.py): its name alone does not tell which of
+    them run. Without `exact` the id promises nothing, and says so.
     """
     parts = (
         f"torch{torch.__version__}",
@@ -65,5 +66,6 @@ def numerics_id(options: EngineOptions, *, exact: bool = True) -> str:
         f"t{torch.get_num_threads()}",
         options.precision,
         f"tile{BLOCK_TOKENS}",
+        *([kernels] if kernels else []),
     )
     return "-".join(parts) + ("" if exact else "/inexact")

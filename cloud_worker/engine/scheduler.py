@@ -95,6 +95,12 @@ class Scheduler:
         return self._running.answering.values()
 
     @property
+    def prompt_tokens_next(self) -> int:
+        """About how many prompt tokens the next step will read, by those that read already."""
+        left = sum(max(0, len(request.prompt_ids) - request.read) for request in self._running.reading.values())
+        return max(0, min(left, self.limits.step_tokens - len(self._running.answering)))
+
+    @property
     def reused_tokens(self) -> int:
         """Prompt tokens that were not read, because their rows were there."""
         return self._tables.reused_tokens
@@ -117,7 +123,7 @@ class Scheduler:
                 expected=f"at most {self.pool.count * BLOCK_TOKENS}, prompt included",
                 remedy="ask for fewer max_tokens, or give the engine more memory for its cache",
             )
-        self._line.check_room(request, self.tokens_per_s)
+        self._line.check_room(request, self.tokens_per_s, self.limits.slots - self.running)
         self._ledger.open(request)
         self._requests[request.id] = request
         request.arrived, request.number = self.clock, self._came

@@ -27,9 +27,10 @@ class WaitingLine:
 
     **The bound.** A request that has waited `weights.overdue` tokens comes before everything but what came before it,
     and while it waits nobody else gets room. What came before it is at most `most_tokens` that waited and
-    slots · context tokens that ran, so on a clock that counts a token once it waits at most
+    slots · context tokens that ran (as many again came while a slot was free), so on a clock that counts a token once
+    it waits at most
 
-        overdue + a step's tokens + most_tokens + slots · context tokens
+        overdue + a step's tokens + most_tokens + 2 · slots · context tokens
 
     as long as some token is read or said in a while: the best of those that run is never preempted.
     """
@@ -46,8 +47,13 @@ class WaitingLine:
     def __len__(self) -> int:
         return self._size
 
-    def check_room(self, request: Request, tokens_per_s: float) -> None:
-        """Refuse what would wait behind too much: TierRefusedError, with the time in which room should come."""
+    def check_room(self, request: Request, tokens_per_s: float, free_slots: int = 0) -> None:
+        """Refuse what would wait behind too much: TierRefusedError, with the time in which room should come.
+
+        Those for whom a slot is free do not wait, whatever they may come to: the next step looks at them.
+        """
+        if self._size < free_slots:
+            return
         account = self._ledger.active.get(request.tenant)
         held = account.held if account else 0
         over = held + self.tokens + request.most - self._most_tokens

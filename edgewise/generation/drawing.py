@@ -27,6 +27,8 @@ SMALL_VOCABULARY: Final = 1024
 PLAIN_SCORES: Final = 1e30
 PLAIN_TEMPERATURES: Final = (1e-3, 1e3)
 """Within these no step in float32 overflows."""
+LARGEST_ROUGH: Final = 512.0
+"""Temperatures from zero beyond which float32 tells the best score too coarsely for MASS_ERROR: it rounds by 2^-25."""
 MASS_ERROR: Final = 2.0**-15
 """Four times what a sum of float32 weights can be off by, relatively: up to 30 nats below the best token the exponent
 is off by at most 3 x 30 x 2^-24, the exponential by 4 x 2^-23, the (pairwise) sum by 30 x 2^-24, and a weight in fixed
@@ -232,6 +234,8 @@ class _TopP:
 
     def _far_mass(self, over: np.float32) -> tuple[int, int]:
         """Between which the mass of the tokens that are not near lies, of those with float32 scores above `over`."""
+        if abs(self._near.best) > LARGEST_ROUGH * self._temperature:
+            raise _UndecidedError  # float32 holds such a best score too coarsely for the bounds below
         rough, touched, total = self._scores.rough, self._scores.touched, 0.0
         changed = np.exp((self._scores.changed - self._near.best) / self._temperature)
         scratch = np.empty(min(_BLOCK, len(rough)), dtype=np.float32)

@@ -70,6 +70,7 @@ def chat_body(state: GenerationState, model: str, *, stream: bool = True) -> dic
         "stop": list(state.stops),
         "frequency_penalty": sampling.frequency_penalty,
         "presence_penalty": sampling.presence_penalty,
+        "repetition_penalty": sampling.repetition_penalty if sampling.repetition_penalty != 1 else None,
     }
     return body | {name: value for name, value in optional.items() if value}
 

@@ -40,8 +40,14 @@ class PromptLookup:
         return len(self._ids)
 
     def extend(self, ids: Iterable[int]) -> None:
-        """More ids at the end."""
-        for token in ids:
+        """More ids at the end; of a great many only those that the window will hold are looked at."""
+        new = list(ids)
+        if (passed := len(new) - self._window) > 0:
+            for followed in self._followed:
+                followed.clear()
+            self._ids += new[:passed]
+            del new[:passed]
+        for token in new:
             self._note(len(self._ids))
             self._ids.append(token)
             self._forget(len(self._ids) - self._window - 1)

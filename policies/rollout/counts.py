@@ -85,7 +85,7 @@ class Spread:
 
     def quantile_s(self, quantile: float) -> float:
         """The end of the bin below which this part of the durations lies; 0 for none."""
-        most = (1.0 - quantile) * self.total
+        most = self.total - math.ceil(quantile * self.total - 1e-9)  # whole: 1 - 0.9 is a little less than 0.1
         return next((end_of(bin_) for bin_, over in enumerate(self.longer()) if over <= most), 0.0)
 
     def holds(self, earlier: Spread) -> bool:

@@ -68,6 +68,11 @@ def test_float32_is_the_default_precision(given: str) -> None:
     assert WorkerConfig.load({}, **BASE, precision=given).engine_options.precision == (given or "float32")
 
 
+def test_a_gpu_is_refused_in_words() -> None:
+    with pytest.raises(ConfigError, match="no path for cuda"):
+        _ = WorkerConfig.load({}, **BASE, device="cuda").engine_options
+
+
 def test_an_address_that_others_reach_needs_a_key() -> None:
     with pytest.raises(ConfigError) as caught:
         WorkerConfig.load({}, **BASE, http="0.0.0.0:80")

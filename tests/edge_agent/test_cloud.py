@@ -20,7 +20,7 @@ STATE = GenerationState(
     model="edgewise",
     max_tokens=50,
     seed=7,
-    sampling=Sampling(temperature=0.5, logit_bias={3: 1.5}),
+    sampling=Sampling(temperature=0.5, logit_bias={3: 1.5}, repetition_penalty=1.2),
     stops=("END",),
 )
 

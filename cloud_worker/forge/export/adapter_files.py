@@ -42,7 +42,7 @@ _OTHERWISE: Final = {
 class PeftAdapterError(BadRequestError):
     """A directory that holds no adapter that can be turned into a device's; the text says what in it is why."""
 
-    number, code = 1867, "adapter_refused"
+    number, code = 1869, "adapter_refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

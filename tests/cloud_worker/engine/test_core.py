@@ -180,6 +180,22 @@ def test_the_budget_counts_the_whole_answer() -> None:
     assert (ids_of(outputs["b"]), outputs["b"][-1].finish) == ((), "length")
 
 
+def test_an_answer_that_has_filled_the_context_ends_with_length() -> None:
+    engine = make_engine(context_tokens=43)
+    engine.submit("a", state(output_ids=answer(state())))
+    assert [(output.attempt, output.finish) for output in engine.step()] == [("a", "length")]
+
+
+def test_a_finished_answer_that_is_cancelled_says_nothing_to_its_successor() -> None:
+    engine, whole = make_engine(), answer(state())
+    engine.submit("a", state(output_ids=whole))
+    with pytest.raises(ConflictError):
+        engine.submit("a", state())
+    engine.cancel("a")
+    engine.submit("a", state())
+    assert ids_of(drain(engine)["a"]) == whole
+
+
 def test_the_context_ends_an_answer_with_length() -> None:
     engine = make_engine(context_tokens=25)
     engine.submit("a", state())

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +21,7 @@ from cloud_worker.engine.speculation.drafting import Source
 from cloud_worker.engine.speculation.speculator import Speculator
 from edgewise.generation.state import GenerationState, Sampling
 from edgewise.speculation import Drafter, NgramDrafter
-from tests.cloud_worker.engine.test_core import answer, prompt, shared_model, state
+from tests.cloud_worker.engine.test_core import answer, drain, ids_of, prompt, shared_model, state
 from tests.factories.decoders import tiny_decoder
 from tests.factories.models import tiny_manifest
 from tests.factories.states import GREEDY
@@ -29,6 +33,12 @@ SAMPLINGS = (
     Sampling(temperature=0.3, frequency_penalty=0.4),
 )
 ANSWERS = 8
+
+
+def cpu_flags() -> str:
+    """What the kernel says of the processor; nothing where it has no such file."""
+    told = Path("/proc/cpuinfo")
+    return told.read_text() if told.exists() else ""
 
 
 class Prophet:
@@ -158,3 +168,50 @@ def test_a_machine_that_does_not_is_found_out_and_the_id_says_so() -> None:
         TorchEngine(tiny_decoder(shared_model(), 8), tiny_manifest(), options, exact=exact) for exact in (True, False)
     )
     assert not_exact.numerics_id == f"{exact.numerics_id}/inexact"
+
+
+@pytest.mark.skipif("avx512_bf16" not in cpu_flags(), reason="this processor has one way to multiply bfloat16")
+def test_other_kernels_have_another_name() -> None:
+    """Two processors that torch calls by one name: here one of them is told to be the older one."""
+    code = (
+        "import torch\n"
+        "from cloud_worker.engine.exactness import kernels_digest\n"
+        "print(torch.backends.cpu.get_cpu_capability(), kernels_digest(torch.bfloat16))"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **more}, capture_output=True, text=True, check=True
+        ).stdout.split()
+        for more in ({}, {}, {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"})
+    ]
+    assert told[0] == told[1]
+    assert told[0][0] == told[2][0] and told[0][1] != told[2][1]
+
+
+class Failing(NgramDrafter):
+    """A drafter that breaks where it is told to."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self._where = where
+
+    def begin(self, request: str, state: GenerationState) -> None:
+        if self._where == "begin":
+            raise ZeroDivisionError
+        super().begin(request, state)
+
+    def draft(self, request: str, ids: Sequence[int], most: int) -> tuple[int, ...]:
+        if self._where == "draft":
+            raise ZeroDivisionError
+        return (320, -1, 10**9)[:most]
+
+
+@pytest.mark.parametrize("where", ["begin", "draft", "nowhere"])
+def test_a_bad_drafter_costs_no_answer(where: str) -> None:
+    speculator = Speculator([Source("bad", Failing(where))])
+    decoder = tiny_decoder(shared_model(), 16)
+    engine = TorchEngine(decoder, tiny_manifest(eos_ids=()), EngineOptions(slots=2), speculator=speculator)
+    for name in "ab":
+        engine.submit(name, state())
+    outputs = drain(engine)
+    assert [ids_of(outputs[name]) for name in "ab"] == [answer(state())] * 2

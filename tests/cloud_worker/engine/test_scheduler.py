@@ -362,6 +362,14 @@ def test_too_much_work_is_refused_with_the_time_after_which_there_is_room() -> N
     assert caught.value.retry_after_s == pytest.approx((400 + 400 + 400 - 1000) / 82.0)
 
 
+def test_whoever_finds_a_free_slot_waits_behind_nothing() -> None:
+    run = engine(blocks=200, limits=Limits(slots=4, step_tokens=96, queue_tokens=500))
+    for name in "abcd":
+        run.submit(request(name, 100, 1000))
+    with pytest.raises(TierRefusedError):
+        run.submit(request("e", 100, 1000))
+
+
 @pytest.mark.parametrize(
     "wrong", [{"slots": 0}, {"step_tokens": 50}, {"queue_tokens": 0}, {"reserve_tokens": 0}], ids=str
 )
