@@ -35,15 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = _parser().parse_args(arguments)
     rounds = given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS)
     directory = given.model or random_directory(MODEL, say=_say)
-    show(Report("cloud engine", machine(), run(directory, rounds, peers=not given.alone)), as_json=given.json)
+    peers = () if given.alone else given.peer or tuple(_PEERS)
+    show(Report("cloud engine", machine(), run(directory, rounds, peers)), as_json=given.json)
 
 
-def run(directory: Path, rounds: int, *, peers: bool = True) -> list[Row]:
-    """All rounds of one Hugging Face directory."""
+def run(directory: Path, rounds: int, peers: Sequence[str]) -> list[Row]:
+    """All rounds of one Hugging Face directory, beside the peers of these names."""
     subjects, reasons = [ours(directory, THREADS)], dict[str, str]()
-    for engine, ready in _PEERS.items() if peers else ():
+    for engine in peers:
         try:
-            subjects.append(ready(directory))
+            subjects.append(_PEERS[engine](directory))
         except (PeerError, OSError) as error:
             reasons[engine] = str(error)
     weights = sum(file.stat().st_size for file in directory.glob("*.safetensors"))
@@ -138,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds instead of {ROUNDS}")
     parser.add_argument("--rounds", type=int, default=0, help="so many rounds")
     parser.add_argument("--alone", action="store_true", help="ours alone, without peers")
+    parser.add_argument("--peer", action="append", choices=tuple(_PEERS), help="beside this peer; may be given again")
     parser.add_argument("--model", type=Path, help="a Hugging Face directory instead of the random one")
     return parser
 
