@@ -118,7 +118,7 @@ async def test_a_version_that_came_while_another_change_was_made_is_not_taken_fo
             shutil.copy(path, tmp_path / "part")
             (tmp_path / "part").replace(directory / path.name)
         swapping = asyncio.create_task(served.models.swap(directory))
-        await asyncio.sleep(0.1)  # it is asked for, most likely
+        await until(lambda: served.models._swap is not None)
         gate.set()
         assert (await swapping).id == load_manifest(other_dir).id == served.models.manifest.id
 
@@ -342,7 +342,7 @@ async def test_an_exchange_that_is_called_off_holds_nobody_up(stage: Stage, tiny
         running = served.generate(begin(served), "b")
         await anext(running)
         swapping = asyncio.create_task(served.models.swap(other_dir))
-        await asyncio.sleep(0.05)
+        await until(lambda: served.models._swap is not None)
         served.models.obey(Limits())
         again = asyncio.create_task(served.models.swap(tiny_dir))
         with pytest.raises(ConflictError):
