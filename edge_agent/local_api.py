@@ -5,7 +5,7 @@ What an answer is and how it is made lives in edgewise/api; here is only the way
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from edgewise.api.drain import Drain
 from edgewise.api.metrics import Metrics
 from edgewise.api.models import Models
 from edgewise.api.repeats import MemoryRepeats
+from edgewise.api.routes import Endpoint, find
 from edgewise.api.service import AnswerService
 from edgewise.api.stream_socket import StreamSocket, turn_away
 from edgewise.api.streams import Streams
@@ -25,11 +26,9 @@ from edgewise.api.web_pages import refuse_web_pages
 from edgewise.observability.context import adopt
 from edgewise.wire.errors import EdgewiseError, ForbiddenError, NotFoundError
 
-Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 Health = Callable[[], dict[str, Any]]
 
 _SOCKET = "/v1/streams"
-_STREAMS = "/v1/streams/"
 
 
 class LocalApi:
@@ -57,7 +56,7 @@ class LocalApi:
         adopt(header(scope, b"traceparent"))
         try:
             refuse_web_pages(scope)
-            endpoint = self._find(scope)
+            endpoint = find(scope, self._routes, self._streams, "device")
         except EdgewiseError as error:
             await send_error(send, error.info())
             return
@@ -73,21 +72,6 @@ class LocalApi:
             await turn_away(scope, send, error)
             return
         await self._socket(scope, receive, send)
-
-    def _find(self, scope: Scope) -> Endpoint:
-        method, path = scope["method"], scope["path"]
-        sid = path.removeprefix(_STREAMS)
-        if path.startswith(_STREAMS) and sid and "/" not in sid and method in ("GET", "DELETE"):
-            scope["path_params"] = {"sid": sid}
-            return self._streams
-        if endpoint := self._routes.get((method, path)):
-            return endpoint
-        known = ", ".join(" ".join(route) for route in self._routes)
-        raise NotFoundError(
-            f"There is no {method} {path[:120]} on this device",
-            where="request",
-            expected=f"{known}, GET or DELETE {_STREAMS}<id>",
-        )
 
     async def _alive(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send_body(send, 200, msgspec.json.encode({"status": "ok", "version": __version__, **self._health()}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -19,15 +19,13 @@ from edgewise.api.chat import ChatCompletions
 from edgewise.api.drain import Drain
 from edgewise.api.metrics import Metrics
 from edgewise.api.models import Models
+from edgewise.api.routes import Endpoint, find
 from edgewise.api.service import AnswerService
 from edgewise.api.streams import Streams
 from edgewise.api.web_pages import refuse_web_pages
 from edgewise.node.driver import EngineDriver
 from edgewise.observability.context import adopt
-from edgewise.wire.errors import EdgewiseError, NotFoundError
-
-Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
-_STREAMS = "/v1/streams/"
+from edgewise.wire.errors import EdgewiseError
 
 
 class WorkerApi:
@@ -63,26 +61,11 @@ class WorkerApi:
         try:
             if self._open_here:
                 refuse_web_pages(scope)
-            endpoint = self._find(scope)
+            endpoint = find(scope, self._routes, self._streams, "worker")
         except EdgewiseError as error:
             await send_error(send, error.info())
             return
         await endpoint(scope, receive, send)
-
-    def _find(self, scope: Scope) -> Endpoint:
-        method, path = scope["method"], scope["path"]
-        sid = path.removeprefix(_STREAMS)
-        if path.startswith(_STREAMS) and sid and "/" not in sid and method in ("GET", "DELETE"):
-            scope["path_params"] = {"sid": sid}
-            return self._streams
-        if endpoint := self._routes.get((method, path)):
-            return endpoint
-        known = ", ".join(" ".join(route) for route in self._routes)
-        raise NotFoundError(
-            f"There is no {method} {path[:120]} on this worker",
-            where="request",
-            expected=f"{known}, GET or DELETE {_STREAMS}<id>",
-        )
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Ready or not, for probes and load balancers: 503 once it leaves, or its engine was given up."""
