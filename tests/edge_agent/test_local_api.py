@@ -180,8 +180,8 @@ async def test_who_waited_and_finds_the_memory_gone_is_told_what_to_do_and_when(
     async with running_device(tiny_dir, tmp_path / "d", engine=engine) as device:
         device.link = Link()
         device.edge.retune(20.0)
-        answers = [asyncio.create_task(device.ask("hello", max_tokens=9 + place)) for place in range(2)]
-        while device.edge.load().queued == 0:
+        answers = [asyncio.create_task(device.ask("hello", max_tokens=40 + place)) for place in range(2)]
+        while ((load := device.edge.load()).running, load.queued) != (1, 1):
             await asyncio.sleep(0.005)
         free = 0
         device.edge.retune(None)
