@@ -143,7 +143,7 @@ class OnnxSequence:
         said = verified(logits, Ask(self.state, draft.ids, self._eos, most))
         self.state = said.state
         self._account(draft, said)
-        return StepOutput(self.attempt, said.ids, said.finish, said.error, said.probabilities)
+        return StepOutput(self.attempt, said.ids, said.finish, said.error, said.probabilities, self.row.touched_bytes)
 
     def _is_full(self) -> bool:
         return self.state.budget <= 0 or self._used() >= self._limit

@@ -50,13 +50,14 @@ class Emission:
         self._opened_at = self.admitted_at = self._first_at = self._last_at = opened_at or 0.0
         self._heard = False
         self._text_s = 0.0
+        self._kv_bytes = 0
         self._timer = timer
         self.changed = asyncio.Event()
         self.cancelled = False
 
     @property
     def timings(self) -> AttemptTimings | None:
-        """Where the time went, up to the engine's last news; None before it was heard of."""
+        """Where time and memory went, up to the engine's last news; None before it was heard of."""
         if not (self._timed and self._heard):
             return None
         return AttemptTimings(
@@ -64,6 +65,7 @@ class Emission:
             prefill_s=max(0.0, self._first_at - self.admitted_at),
             decode_s=self._last_at - self._first_at,
             text_s=self._text_s,
+            kv_bytes=self._kv_bytes,
         )
 
     def put(self, output: StepOutput, now: float = 0.0) -> None:
@@ -71,6 +73,7 @@ class Emission:
         if not self._heard:
             self._heard, self._first_at = True, now
         self._last_at = now
+        self._kv_bytes = output.kv_bytes or self._kv_bytes
         self._inbox.extend(output.ids)
         self._probabilities.extend(output.probabilities)
         self._finish = self._finish or output.finish

@@ -19,7 +19,8 @@ class StepOutput(msgspec.Struct, frozen=True):
     An end-of-sequence id is never among `ids`; it shows as finish `stop`. Stop strings are the driver's business.
     `error` ends the sequence too, and whoever asked is told of it as it is; the engine itself goes on. `probabilities`
     are there where the state asks for them and the engine can tell: one for each of `ids`, and one for an
-    end-of-sequence id.
+    end-of-sequence id. `kv_bytes` are held for the sequence at this moment, what it shares with others among them; 0
+    where nobody knows.
     """
 
     attempt: str
@@ -27,6 +28,7 @@ class StepOutput(msgspec.Struct, frozen=True):
     finish: Finish | None = None
     error: EdgewiseError | None = None
     probabilities: tuple[TokenProbability, ...] = ()
+    kv_bytes: int = 0
 
 
 class EngineStats(msgspec.Struct, frozen=True):

@@ -24,6 +24,7 @@ FIRST_TOKEN_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.
 PER_TOKEN_SECONDS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 TOKENS = tuple(float(4**power) for power in range(14))
 SHORT_SECONDS = (0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+BYTES = tuple(float(4**power) for power in range(5, 19))
 MICROSECONDS = (0.0000005, 0.000001, 0.000002, 0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.001, 0.01)
 """Upper bounds of histogram buckets. The first four are the conventions' advice, the others are ours."""
 
@@ -75,6 +76,7 @@ ATTRIBUTES: Mapping[str, type] = {
     "edgewise.error.code": str,
     "edgewise.finish": str,
     "edgewise.job.state": str,
+    "edgewise.kv.bytes": int,
     "edgewise.latency.model_s": float,
     "edgewise.latency.network_s": float,
     "edgewise.latency.point": str,
@@ -149,7 +151,7 @@ SPANS: Mapping[str, SpanName] = {
         "edgewise.generate",
         "server",
         "One attempt, as the node saw it",
-        (*_GEN_AI, "edgewise.attempt", "edgewise.finish", "error.type"),
+        (*_GEN_AI, "edgewise.attempt", "edgewise.finish", "edgewise.kv.bytes", "error.type"),
     ),
     "queue": SpanName("edgewise.queue", "internal", "The attempt waited for a slot of the engine", ()),
     "prefill": SpanName("edgewise.prefill", "internal", "The engine read the prompt, up to the first token", ()),
@@ -194,6 +196,10 @@ _COMMON = (
     MetricName(
         "edgewise.latency.duration", "histogram", "s", "An answer's latency, taken apart at five points",
         ("edgewise.latency.point", "edgewise.tier.kind"), (*SHORT_SECONDS, 20.0),
+    ),
+    MetricName(
+        "edgewise.kv.size", "histogram", "By", "Keys and values that an attempt held at its end, as its node says",
+        ("edgewise.tier.kind",), BYTES,
     ),
     MetricName("edgewise.policy.decision.duration", "histogram", "s", "What a decision took", (), MICROSECONDS),
     MetricName("edgewise.log.append.duration", "histogram", "s", "What an append waited", (), SHORT_SECONDS),

@@ -69,6 +69,7 @@ class Observer:
         self._interrupted = meter.counter("edgewise.streams.interrupted")
         self._waste = meter.counter("edgewise.race.waste")
         self._points = meter.histogram("edgewise.latency.duration")
+        self._kv_size = meter.histogram("edgewise.kv.size")
         self._bound_points: dict[str, list[Callable[[float], None]]] = {}
         self._decide = meter.histogram("edgewise.policy.decision.duration")
         self._log_errors = meter.counter("edgewise.log.errors")
@@ -159,6 +160,9 @@ class Observer:
         self._duration.record(trail.total_s, OPERATION, PROVIDER, trail.model, error_code)
         for record, seconds in zip(self._points_of(kind), points.values(), strict=True):
             record(seconds)
+        for leg in legs:
+            if leg.timings is not None and leg.timings.kv_bytes:
+                self._kv_size.record(leg.timings.kv_bytes, leg.kind)
         if waste_tokens:
             self._waste.add(waste_tokens)
         if tiers > 1:

@@ -90,6 +90,7 @@ def served_spans(served: Served) -> list[SpanRecord]:
         queued = served.started_at + timings.queue_s
         filled = queued + timings.prefill_s
         done: dict[str, Value] = {"gen_ai.usage.output_tokens": served.tokens}
+        attributes["edgewise.kv.bytes"] = timings.kv_bytes
         spans += [
             _child("queue", whole, served.started_at, queued),
             _child("prefill", whole, queued, filled),

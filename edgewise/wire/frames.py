@@ -142,13 +142,15 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class AttemptTimings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Seconds that a node worked for one attempt: waiting for a slot, reading the prompt up to the first token,
-    speaking after it, and turning ids into text (which overlaps with speaking)."""
+    """What a node measured of one attempt. Seconds: waiting for a slot, reading the prompt up to the first token,
+    speaking after it, and turning ids into text (which overlaps with speaking). `kv_bytes` of keys and values were held
+    for it at its end; 0 where nobody knows."""
 
     queue_s: Seconds = 0.0
     prefill_s: Seconds = 0.0
     decode_s: Seconds = 0.0
     text_s: Seconds = 0.0
+    kv_bytes: Count = 0
 
 
 class Finished(Frame, frozen=True, kw_only=True, tag="finished"):

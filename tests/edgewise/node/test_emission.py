@@ -41,6 +41,14 @@ def test_held_back_text_comes_with_the_end_and_without_ids(
     assert again is not None and (again.n0, again.ids, again.text, again.finish) == (end.n0, (), held, finish)
 
 
+def test_the_last_that_the_engine_said_of_memory_is_told_at_the_end() -> None:
+    timed = Emission(make_state(max_tokens=99), TOKENIZER, None, opened_at=1.0)
+    timed.put(StepOutput("a", TOKENIZER.encode("y"), kv_bytes=64), now=2.0)
+    timed.put(StepOutput("a", TOKENIZER.encode("es"), kv_bytes=96), now=3.0)
+    timed.put(StepOutput("a", (), "stop"), now=3.0)
+    assert timed.timings is not None and timed.timings.kv_bytes == 96
+
+
 def test_an_engine_that_dies_after_the_end_does_not_undo_it() -> None:
     ended = emission()
     ended.put(StepOutput("a", TOKENIZER.encode("yes"), "stop"))

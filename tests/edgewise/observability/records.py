@@ -11,7 +11,7 @@ from edgewise.observability.spans import Served, SpanRecord
 from edgewise.observability.trail import Trail
 from edgewise.wire.frames import AttemptTimings
 
-TIMINGS = AttemptTimings(queue_s=1.0, prefill_s=2.0, decode_s=4.0, text_s=0.5)
+TIMINGS = AttemptTimings(queue_s=1.0, prefill_s=2.0, decode_s=4.0, text_s=0.5, kv_bytes=1 << 20)
 
 
 class Sink:
