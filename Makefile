@@ -40,7 +40,7 @@ extras: $(VENV)/.installed-test ## install the extras edge and control alone, im
 	$(BIN)/python -m tests.house.extras_alone
 
 unit: $(VENV)/.installed-test ## pytest, system tests included (ARGS="-k name" picks)
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not soak" $(ARGS)
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not soak" --durations=30 $(ARGS)
 
 soak: $(VENV)/.installed-test ## chaos, fail-over, contracts and every long form, ROUNDS times over
 	for round in $$(seq $(ROUNDS)); do \

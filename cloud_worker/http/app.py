@@ -84,7 +84,7 @@ class _Chat:
     for more than one answer, log-probabilities or token ids."""
 
     def __init__(self, service: AnswerService, drain: Drain, *, logprobs: bool) -> None:
-        self._host = service.host
+        self._host, self._observer = service.host, service.observer
         self._plain: Endpoint = ChatCompletions(service, WorkerVisits(service, drain), drain)
         self._choices: Endpoint = Choices(service, drain, ChatDialect(), _more_than_plain, logprobs=logprobs)
 
@@ -95,6 +95,7 @@ class _Chat:
         except ClientGoneError:
             return
         except EdgewiseError as error:
+            self._observer.refused(error.info().code)
             await send_error(send, error.info())
             return
         endpoint = self._plain if _is_plain(body) else self._choices

@@ -5,7 +5,8 @@ A pure function of the entries, as edgewise/dialects/render.py is for a plain ch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import codecs
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,6 +41,23 @@ class Part(msgspec.Struct, frozen=True):
     finish: str | None = None
 
 
+class Offsets:
+    """Where tokens stand in the text of an answer: in characters, of which several tokens may make one."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._at = 0
+
+    def of(self, tokens: Iterable[bytes]) -> list[int]:
+        """The characters that were whole before each of the next tokens, which are given by their bytes."""
+        return [self._before(token) for token in tokens]
+
+    def _before(self, token: bytes) -> int:
+        before = self._at
+        self._at += len(self._decoder.decode(token))
+        return before
+
+
 @dataclass
 class Said:
     """One answer as far as it was read: feeds on its records from the first on."""
@@ -52,6 +70,7 @@ class Said:
     end: EndEntry | None = None
     finish: str | None = None
     begun: bool = False
+    offsets: Offsets = field(default_factory=Offsets)
     _told: dict[int, float] = field(default_factory=dict)
 
     def read(self, record: Record) -> Part | None:
@@ -151,11 +170,10 @@ class TextDialect:
 
     def added(self, said: Said, part: Part, names: Names | None) -> dict[str, Any]:
         said.begun = True
-        start = len(said.text) - len(part.text)
-        return self._choice(said.index, part.text, part.ids, part.logprobs, part.finish, names, start)
+        return self._choice(said.index, part.text, part.ids, part.logprobs, part.finish, names, said.offsets)
 
     def full(self, said: Said, names: Names | None) -> dict[str, Any]:
-        return self._choice(said.index, said.text, said.ids, said.logprobs, said.finish, names, 0)
+        return self._choice(said.index, said.text, said.ids, said.logprobs, said.finish, names, Offsets())
 
     def _choice(
         self,
@@ -165,13 +183,11 @@ class TextDialect:
         logprobs: Sequence[float | None],
         finish: str | None,
         names: Names | None,
-        start: int,
+        offsets: Offsets,
     ) -> dict[str, Any]:
         told = None
         if names is not None:
             tokens = [names.text_of(token) for token in ids]
-            ends = [start]
-            for token in tokens:
-                ends.append(ends[-1] + len(token))
-            told = {"tokens": tokens, "token_logprobs": logprobs, "top_logprobs": None, "text_offset": ends[:-1]}
+            places = offsets.of(names.bytes_of(token) for token in ids)
+            told = {"tokens": tokens, "token_logprobs": logprobs, "top_logprobs": None, "text_offset": places}
         return {"index": index, "text": text, "logprobs": told, "finish_reason": finish}

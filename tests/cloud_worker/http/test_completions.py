@@ -7,7 +7,7 @@ from typing import Any
 import openai
 import pytest
 
-from cloud_worker.http.shown import Names, Said, TextDialect
+from cloud_worker.http.shown import Names, Offsets, Said, TextDialect
 from cloud_worker.http.wishes import COMPLETION_TOKENS
 from edgewise.generation.probabilities import TokenProbability
 from edgewise.generation.state import GenerationState
@@ -160,3 +160,12 @@ def test_offsets_of_a_stream_go_on_where_its_last_chunk_ended() -> None:
     begun = [sum(len(choice["text"]) for choice in shown[:place]) for place in range(len(records))]
     assert [choice["logprobs"]["text_offset"] for choice in shown] == [[start] for start in begun]
     assert all(choice["logprobs"]["token_logprobs"] == (None,) for choice in shown), "nobody told any"
+
+
+def test_tokens_of_one_character_stand_at_the_same_place_however_they_came() -> None:
+    text = "a好😀b"
+    tokens = [bytes([byte]) for byte in text.encode()]
+    places = [0, 1, 1, 1, 2, 2, 2, 2, 3]
+    assert Offsets().of(tokens) == places
+    cut = Offsets()
+    assert [place for token in tokens for place in cut.of([token])] == places
