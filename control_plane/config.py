@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from control_plane.engines import POOL_SIZE, sqlite_url
+from control_plane.upstreams.kinds import KindName
 from control_plane.usage.limits import Prices, parse_prices, prices_fit
 from edgewise import settings
 from edgewise.settings import Setting, SettingsTable, is_address
@@ -23,13 +24,19 @@ MAX_BUNDLE_DAYS = 3650
 
 class UpstreamConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An OpenAI-compatible engine used as a cloud tier. The key itself stays in the variable `api_key_env`;
-    `continues` says that it takes an open assistant turn."""
+    `continues` says whether it takes an open assistant turn, where its kind does not tell. `token_ids`: it has the
+    tokenizer and the chat template of the models here, so that prompts go there as ids; it then reads `context_tokens`
+    (0: as many as the models here). `ranked`: it serves by priority, so that ranks may be sent."""
 
     name: str
     base_url: str
     model: str
     api_key_env: str = ""
-    continues: bool = False
+    kind: KindName = "openai"
+    continues: bool | None = None
+    token_ids: bool = False
+    context_tokens: Annotated[int, msgspec.Meta(ge=0)] = 0
+    ranked: bool = False
 
 
 def _parse_upstreams(text: str) -> tuple[UpstreamConfig, ...]:
@@ -81,7 +88,7 @@ SETTINGS = SettingsTable(
         "public_base_url": Setting("the address that clients use", flag="--public-base-url"),
         "models": Setting("model directories, separated by commas", _parse_directories, flag="--model"),
         "upstreams": Setting(
-            'JSON such as [{"name": "vllm", "base_url": "http://host:8000/v1", "model": "m"}]',
+            'JSON such as [{"name": "gpu-1", "kind": "vllm", "base_url": "http://host:8000/v1", "model": "m"}]',
             _parse_upstreams,
             _reachable,
             shown=False,

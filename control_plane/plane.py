@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,14 +16,14 @@ from control_plane.accounts.expiry import ExpiryWatch
 from control_plane.accounts.first_keys import ensure_first_keys
 from control_plane.accounts.keyring import KeyRing
 from control_plane.accounts.service import Accounts
-from control_plane.answers.families import load_families
+from control_plane.answers.families import load_families, shared_tokens
 from control_plane.answers.host import ControlHost
 from control_plane.answers.wishes import FleetWishes
 from control_plane.answers.world import LiveWorld
 from control_plane.audit.service import AuditTrail
 from control_plane.caches.popular import PopularPrompts
 from control_plane.caches.warmer import Warmer
-from control_plane.config import ControlConfig, UpstreamConfig
+from control_plane.config import ControlConfig
 from control_plane.database import Database
 from control_plane.decisions.recorder import DecisionRecorder
 from control_plane.decisions.sealed import SealedStreams
@@ -60,7 +60,7 @@ from control_plane.streams.server_check import check_server
 from control_plane.streams.valkey_log import ValkeyStreamLog, connect
 from control_plane.telemetry.service import TelemetryIntake
 from control_plane.upstreams.http_client import HttpClient
-from control_plane.upstreams.openai_tier import OpenAITier, Upstream
+from control_plane.upstreams.ready import Upstreams, upstream_models
 from control_plane.usage.metering import metering
 from control_plane.usage.reports import UsageReports
 from edgewise import __version__
@@ -160,7 +160,7 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
             remedy="use `edgewise up`, which starts one, or give the URL of yours",
         )
     observer = stack.enter_context(observing("control", f"{socket.gethostname()}:{os.getpid()}", config.data_dir))
-    families = load_families(config.models, [upstream.model for upstream in config.upstreams])
+    families = load_families(config.models, upstream_models(config.upstreams))
     database = Database(config.sql_url, pool_size=config.database_pool_size)
     stack.push_async_callback(database.close)
     await database.migrate()
@@ -252,6 +252,8 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
     rollouts.on_moved(registry.offer_policies)
 
     http = await stack.enter_async_context(HttpClient())
+    upstreams = Upstreams.of(config.upstreams, http, shared_tokens(families))
+    await stack.enter_async_context(upstreams.watched())
     archive = ArchivedLog(log, sealed)
     holder = f"{socket.gethostname()}:{os.getpid()}:{identity.gateway_id}"  # containers may share the first two
     runner = Runner(log, holder=holder, lease_s=config.lease_s)
@@ -274,7 +276,7 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
         director=director,
         recorder=recorder,
         families=families,
-        upstreams=_upstream_tiers(config.upstreams, http),
+        upstreams=upstreams,
         on_ended=SealShare(sealer.seal_soon).ended,
         wishes=FleetWishes(active_models, wishes),
         meter=metered.meter,
@@ -346,7 +348,7 @@ async def _open(config: ControlConfig, stack: AsyncExitStack) -> ControlPlane:
         active_models=active_models,
         node_administration=administration,
         stream_desk=StreamDesk(log, archive, decisions, audit, cancel=answers.cancel_any),
-        world=LiveWorld(registry, families, upstreams=bool(config.upstreams)),
+        world=LiveWorld(registry, families, upstreams=upstreams),
         usage=metered.reports,
         takeover=takeover,
     )
@@ -359,15 +361,3 @@ def _identity(config: ControlConfig) -> Identity:
         version=__version__,
         started_at_s=time.time(),
     )
-
-
-def _upstream_tiers(upstreams: Sequence[UpstreamConfig], http: HttpClient) -> list[OpenAITier]:
-    return [
-        OpenAITier(Upstream(each.name, each.base_url, each.model, _secret(each.api_key_env), each.continues), http)
-        for each in upstreams
-    ]
-
-
-def _secret(variable: str) -> str:
-    """The upstream's key; it stays in the environment until it is needed."""
-    return os.environ.get(variable, "") if variable else ""

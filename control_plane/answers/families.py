@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from control_plane.upstreams.speech import Tokens
 from edgewise.api.host import Family
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.wire.errors import ConfigError, UnknownModelError
@@ -13,10 +14,12 @@ from edgewise.wire.manifest import load_manifest
 FAMILY_NAME = "edgewise"
 
 
-def load_families(models: Iterable[Path], upstream_models: Iterable[str]) -> dict[str, Family]:
+def load_families(models: Iterable[Path], upstream_models: Mapping[str, int | None]) -> dict[str, Family]:
     """Read names, tokenizers and context sizes from the model directories; a model's name is its manifest's.
 
-    The name `edgewise` stands for all of them together, so they must share tokenizer and template.
+    The name `edgewise` stands for all of them together, so they must share tokenizer and template. The models of
+    upstreams tell how many tokens they read (0: as many as the models here) if they share them, too: then their prompts
+    are made into ids here. None: they do not.
     Raises ModelMissingError, ModelDigestError, ConfigError.
     """
     families: dict[str, Family] = {}
@@ -25,12 +28,23 @@ def load_families(models: Iterable[Path], upstream_models: Iterable[str]) -> dic
         families[manifest.name] = Family(manifest.name, ChatTokenizer.load(directory), manifest.context_tokens)
     _require_one_tokenizer(families)
     own = list(families.values())
-    for name in upstream_models:
-        families.setdefault(name, Family(name, None, 0))
-    if own:
-        smallest = min(family.context_tokens for family in own)
-        families = {FAMILY_NAME: Family(FAMILY_NAME, own[0].tokenizer, smallest)} | families
+    shared = min(own, key=lambda family: family.context_tokens, default=None)
+    for name, context_tokens in upstream_models.items():
+        family = Family(name, None, 0)
+        if shared and context_tokens is not None:
+            family = Family(name, shared.tokenizer, context_tokens or shared.context_tokens)
+        families.setdefault(name, family)
+    if shared:
+        families = {FAMILY_NAME: Family(FAMILY_NAME, shared.tokenizer, shared.context_tokens)} | families
     return families
+
+
+def shared_tokens(families: Mapping[str, Family]) -> Tokens | None:
+    """The tokenizer that all models here share, and how many tokens each of them reads; None without models."""
+    shared = families.get(FAMILY_NAME)
+    if shared is None or shared.tokenizer is None:
+        return None
+    return Tokens(shared.tokenizer, shared.context_tokens)
 
 
 def _require_one_tokenizer(families: Mapping[str, Family]) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from control_plane.nodes.registry import NodeRegistry
+from control_plane.upstreams.ready import with_upstreams
 from edgewise.api.host import Family
 from edgewise.generation.state import Message
+from edgewise.routing.tier import Tier
 from policies import FactValue
 
 _ROLES = {"developer": "system"}
@@ -15,7 +17,7 @@ _ROLES = {"developer": "system"}
 class LiveWorld:
     """Implements control_plane.policy_admin.trying.World over the registry and the model families."""
 
-    def __init__(self, registry: NodeRegistry, families: Mapping[str, Family], *, upstreams: bool) -> None:
+    def __init__(self, registry: NodeRegistry, families: Mapping[str, Family], *, upstreams: Sequence[Tier]) -> None:
         self._registry = registry
         self._families = families
         self._upstreams = upstreams
@@ -24,9 +26,7 @@ class LiveWorld:
         facts: dict[str, FactValue] = {"device.present": False} | self._registry.cloud_facts()
         if device:
             facts |= self._registry.device_facts(device)
-        if self._upstreams:
-            facts["cloud.available"] = True
-        return facts
+        return with_upstreams(facts, self._upstreams)
 
     def prompt_tokens(self, model: str, messages: Sequence[tuple[str, str]]) -> int | None:
         family = self._families.get(model)

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from control_plane.answers.families import FAMILY_NAME
 from control_plane.caches.popular import PopularPrompts, SystemPrompt
 from edgewise.api.host import Family
-from edgewise.generation.state import GenerationState, Message, Sampling
+from edgewise.generation.state import RANK_MAX, GenerationState, Message, Sampling
 from edgewise.ids import new_id
 from edgewise.routing.attempt import Attempt
 from edgewise.routing.tier import Tier, TierKind
@@ -85,8 +86,10 @@ class Warmer:
         return [prompt for prompt in top if (node.name, prompt) not in self._warmed_at and self._serves(node, prompt)]
 
     def _serves(self, node: Node, prompt: SystemPrompt) -> bool:
-        family = self._family(prompt.model)
-        return family.tokenizer is not None and family.tokenizer.digest == node.capabilities.tokenizer_digest
+        """The models of upstreams may share the tokenizer of a node that cannot answer for them."""
+        family, able = self._family(prompt.model), node.capabilities
+        has_model = prompt.model == FAMILY_NAME or prompt.model in able.models
+        return has_model and family.tokenizer is not None and family.tokenizer.digest == able.tokenizer_digest
 
     async def _read(self, node: Node, prompt: SystemPrompt) -> bool:
         """Have a node read a prompt by asking for one token behind it; whether it did."""
@@ -116,6 +119,7 @@ class Warmer:
             tokenizer_digest=tokenizer.digest,
             template_digest=tokenizer.template_digest,
             salt=prompt.salt,
+            rank=-RANK_MAX,
         )
 
     def _forget_old(self) -> None:

@@ -21,13 +21,22 @@ class TextOut(msgspec.Struct, frozen=True):
 class TextStream:
     """The text of one answer. `replay_ids` were shown by somebody else already and release no text again.
 
-    Pushing ids one by one, all at once or partly as replay gives the same text in total.
+    Pushing ids one by one, all at once or partly as replay gives the same text in total. `shown_chars` is how much of
+    it was shown: an engine that speaks text shows what would be held back here, so that is left out when it comes.
     """
 
-    def __init__(self, tokenizer: TokenBytes, stops: Sequence[str] = (), replay_ids: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        tokenizer: TokenBytes,
+        stops: Sequence[str] = (),
+        replay_ids: Iterable[int] = (),
+        *,
+        shown_chars: int = 0,
+    ) -> None:
         self._detokenizer = Detokenizer(tokenizer)
         self._scanner = StopScanner(stops)
-        self.push(replay_ids)
+        self._shown_chars = 0
+        self._shown_chars = max(0, shown_chars - len(self.push(replay_ids).text))
 
     @property
     def stopped(self) -> bool:
@@ -42,9 +51,15 @@ class TextStream:
                 break
             shown.append(self._scanner.push(self._detokenizer.push((token,))))
             taken += 1
-        return TextOut("".join(shown), self.stopped, taken)
+        return TextOut(self._new("".join(shown)), self.stopped, taken)
 
     def finish(self) -> str:
         """The rest, now that no more ids will come; nothing after a stop."""
         rest = self._scanner.push(self._detokenizer.finish())
-        return rest + self._scanner.finish()
+        return self._new(rest + self._scanner.finish())
+
+    def _new(self, text: str) -> str:
+        """What of a released text was not shown yet."""
+        again = min(self._shown_chars, len(text))
+        self._shown_chars -= again
+        return text[again:]

@@ -36,7 +36,7 @@ class Emission:
         opened_at: float | None = None,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._text = TextStream(tokenizer, state.stops, state.output_ids)
+        self._text = TextStream(tokenizer, state.stops, state.output_ids, shown_chars=len(state.output_text))
         self._prompt_tokens = len(state.prompt_ids)
         self._replayed = len(state.output_ids)
         self._emitted = 0

@@ -46,6 +46,8 @@ def test_variables_are_read_and_arguments_win() -> None:
         ("UPSTREAMS", "{"),
         ("UPSTREAMS", '[{"name": "x", "base_url": "ftp://x", "model": "m"}]'),
         ("UPSTREAMS", '[{"name": "x", "base_url": "http://x", "model": "m", "typo": 1}]'),
+        ("UPSTREAMS", '[{"name": "x", "base_url": "http://x", "model": "m", "kind": "vlm"}]'),
+        ("UPSTREAMS", '[{"name": "x", "base_url": "http://x", "model": "m", "context_tokens": -1}]'),
         ("ALLOW_UNREGISTERED_MODELS", "perhaps"),
         ("LEASE_S", "0"),
         ("LEASE_S", "nan"),

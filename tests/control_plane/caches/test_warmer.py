@@ -9,6 +9,7 @@ import pytest
 from control_plane.caches.popular import PopularPrompts
 from control_plane.caches.warmer import AGAIN_AFTER_S, PROMPTS_PER_NODE, Warmer
 from edgewise.api.host import Family
+from edgewise.dialects.chat import ChatMessage
 from edgewise.generation.state import Message
 from edgewise.routing.scripted import Script, ScriptedTier
 from edgewise.routing.tier import Capabilities, Load, TierKind
@@ -103,6 +104,14 @@ async def test_a_device_reads_only_what_its_tenant_asks() -> None:
     ask(world.popular, "a", tenant="t", times=2)
     await world.warmer.warm()
     assert (len(world.nodes[0].states), len(world.nodes[1].states)) == (0, 1)
+
+
+@pytest.mark.parametrize(("model", "read"), [("edgewise", 1), ("m", 1), ("of-an-upstream", 0)])
+async def test_a_node_reads_nothing_for_models_that_it_does_not_have(model: str, read: int) -> None:
+    world = World([FakeNode("cloud")])
+    for _ in range(2):
+        world.popular.note("t", model, [ChatMessage("system", text("a")), ChatMessage("user", "hi")], salt=b"")
+    assert await world.warmer.warm() == read
 
 
 async def test_a_node_that_hangs_is_given_up() -> None:

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import Context
 
+import msgspec
 import pytest
 
 from control_plane.upstreams.http_client import HttpClient
-from control_plane.upstreams.openai_tier import OpenAITier, Upstream
+from control_plane.upstreams.openai_tier import OpenAITier
+from control_plane.upstreams.speech import Upstream
 from edgewise.generation.state import GenerationState, Message, Sampling
 from edgewise.observability.context import TraceContext, enter
 from edgewise.routing.tier import Chunk, Usage
@@ -107,22 +109,41 @@ async def test_a_missing_done_is_forgiven_but_a_missing_finish_is_not() -> None:
         (FakeUpstream([], 408), TierRefusedError, "408"),
         (FakeUpstream([], 503, "no", headers=("content-encoding: br",)), TierRefusedError, "cannot be read: .*br"),
         (FakeUpstream([], 500, "<html>oops</html>"), UpstreamError, "oops"),
-        (FakeUpstream([], 302, headers=("location: http://elsewhere/v1",)), UpstreamError, "elsewhere/v1"),
+        (FakeUpstream([], 302, headers=("location: http://elsewhere/v1",)), UpstreamError, "redirect.*not followed"),
         (FakeUpstream([], 307), UpstreamError, "redirect, which is not followed"),
         (FakeUpstream([delta("a"), '{"error": {"message": "cuda gone"}}']), UpstreamError, "cuda gone"),
         (FakeUpstream(["not json"]), UpstreamError, "not a chat completion"),
     ],
 )
 async def test_its_faults_become_typed_tier_errors(upstream: FakeUpstream, error: type[TierError], says: str) -> None:
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=says) as caught:
         await answer(upstream)
+    assert "http://" not in repr(caught.value.info()) and caught.value.where == "cloud:up"
+
+
+async def test_where_a_redirect_leads_is_for_the_operator(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(UpstreamError):
+        await answer(FakeUpstream([], 302, headers=("location: http://elsewhere/v1",)))
+    assert "redirects to http://elsewhere/v1" in caplog.text
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_what_must_not_leave_is_refused_before_a_byte_is_sent(whole: bool) -> None:
+    upstream = FakeUpstream([delta("a"), FINISH])
+    state = msgspec.structs.replace(STATE, local_only=True)
+    async with tier_over(upstream) as tier:
+        with pytest.raises(TierRefusedError, match="may not leave"):
+            await (tier.generate_whole(state, "a") if whole else anext(tier.generate(state, "a")))
+        assert tier.load().running == 0
+    assert upstream.requests == []
 
 
 async def test_nobody_listening_is_a_tier_error() -> None:
     async with HttpClient() as http:
         tier = OpenAITier(Upstream("up", "http://127.0.0.1:9/v1", "big"), http)
-        with pytest.raises(UpstreamError):
+        with pytest.raises(UpstreamError) as caught:
             await anext(tier.generate(STATE, "a"))
+    assert "127.0.0.1" not in repr(caught.value.info())
 
 
 async def test_leaving_early_hangs_up() -> None:
@@ -217,6 +238,12 @@ async def test_a_whole_answer_is_asked_for_without_a_stream() -> None:
         assert tier.load().running == 0
     assert chunk == Chunk(0, (), "你好", "stop", Usage(3, 0))
     assert upstream.requests[0]["stream"] is False
+
+
+async def test_a_whole_answer_that_goes_on_says_the_white_space_at_its_seam_once() -> None:
+    body = {"choices": [{"message": {"content": " two"}, "finish_reason": "stop"}]}
+    async with tier_over(FakeUpstream([], whole=json.dumps(body))) as tier:
+        assert (await tier.generate_whole(STATE.advanced((), "one "), "a")).text == "two"
 
 
 async def test_its_faults_are_typed_in_one_piece_too() -> None:

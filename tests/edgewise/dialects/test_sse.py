@@ -2,10 +2,12 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.dialects.sse import DONE, PING, Event, SseParser, frame
+from edgewise.dialects.sse import DONE, EVENT_MAX_BYTES, PING, Event, SseParser, frame
+from edgewise.wire.errors import FrameTooLargeError
 
 LINES = st.text(st.characters(blacklist_characters="\r\n", blacklist_categories=["Cs"]), min_size=1)
 
@@ -43,3 +45,22 @@ def test_a_block_at_once_is_read_as_byte_by_byte(stream: bytes, cuts: list[int])
     edges = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
     data = [data for a, b in pairwise(edges) for data in parser.feed_data(stream[a:b])]
     assert [each.decode(errors="replace") for each in data] == [event.data for event in expected]
+
+
+@pytest.mark.parametrize("piece", [b"x" * 4096, b"data: " + b"x" * 4090 + b"\n", b": x" + b"x" * 9000])
+def test_an_event_without_an_end_is_not_kept_for_ever(piece: bytes) -> None:
+    parser, fed = SseParser(), 0
+    with pytest.raises(FrameTooLargeError):
+        for _ in range(2 * EVENT_MAX_BYTES):
+            parser.feed_data(piece)
+            fed += len(piece)
+    assert EVENT_MAX_BYTES - len(piece) <= fed <= 8 * EVENT_MAX_BYTES
+
+
+def test_large_events_and_long_streams_are_read() -> None:
+    parser, word = SseParser(), b"x" * (EVENT_MAX_BYTES - 16)
+    for _ in range(3):
+        stream = frame(word)
+        events = [event for at in range(0, len(stream), 65_536) for event in parser.feed_data(stream[at : at + 65_536])]
+        assert events == [word]
+    assert len(parser.feed_data(frame(b"x" * 64) * (EVENT_MAX_BYTES // 32))) == EVENT_MAX_BYTES // 32

@@ -44,3 +44,21 @@ def test_ids_after_a_stop_are_not_taken() -> None:
     assert (out.text, out.stopped) == ("one ", True)
     assert out.taken < len(ids)
     assert stream.push(ids).taken == 0
+
+
+@given(st.text("ab 你好。😀", max_size=20), stop_lists, st.integers(0, 20))
+def test_what_a_text_engine_showed_is_not_shown_again(text: str, stops: list[str], cut: int) -> None:
+    """It shows the beginning of a stop string as well, which is held back here."""
+    shown, ids = text[:cut], TOKENIZER.encode(text[:cut])
+    stream = TextStream(TOKENIZER, stops, ids, shown_chars=len(shown))
+    rest = stream.push(TOKENIZER.encode(text[cut:])).text + stream.finish()
+    expected, _ = whole([*ids, *TOKENIZER.encode(text[cut:])], stops)
+    assert shown + rest == (expected if len(expected) >= len(shown) else shown)
+
+
+def test_the_beginning_of_a_stop_string_that_was_shown_still_ends_the_answer() -> None:
+    stream = TextStream(TOKENIZER, ["\n\n"], TOKENIZER.encode("one\n"), shown_chars=4)
+    assert stream.push(TOKENIZER.encode("two")).text == "two"
+    stream = TextStream(TOKENIZER, ["\n\n"], TOKENIZER.encode("one\n"), shown_chars=4)
+    out = stream.push(TOKENIZER.encode("\ntwo"))
+    assert (out.text, out.stopped) == ("", True)

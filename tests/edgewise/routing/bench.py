@@ -53,13 +53,14 @@ class Bench:
         seams: Seams | None = None,
         mode: str = "prefer-edge",
         terms: Terms = NO_TERMS,
+        encode: bool = True,
     ) -> asyncio.Future[Outcome]:
         self.tiers = list(tiers)
         claim = await self.runner.open(SID, owner="k", request=b"r")
         plan = Plan(mode=mode, kinds=kinds, tiers=self.source, limits=limits or Limits(), terms=terms)
         ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        encode = lambda text: tuple(range(len(text.split())))  # noqa: E731
-        self.runner.start(Job(SID, claim, plan, state, 0.0, encode, seams=seams or Seams()), ended.set_result)
+        to_ids = (lambda text: tuple(range(len(text.split())))) if encode else None
+        self.runner.start(Job(SID, claim, plan, state, 0.0, to_ids, seams=seams or Seams()), ended.set_result)
         return ended
 
     async def answer(self, *tiers: ScriptedTier, **options: object) -> tuple[Outcome, list[Entry]]:

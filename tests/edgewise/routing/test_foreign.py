@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewise.generation.state import GenerationState, Message
-from edgewise.routing.foreign import chat_body, read_chunks, read_whole
+from edgewise.routing.foreign import ERROR_MAX_CHARS, chat_body, error_message, read_chunks, read_whole
 from edgewise.routing.tier import Chunk, Usage
 from edgewise.wire.errors import UpstreamError
 
@@ -61,6 +61,32 @@ async def test_what_came_before_a_fault_in_the_same_block_is_said_first() -> Non
 async def test_a_fault_after_the_finish_changes_nothing() -> None:
     chunks = await read(said("a") + event(FINISH) + b"data: not json\n\n")
     assert [(chunk.text, chunk.finish) for chunk in chunks] == [("a", None), ("", "length")]
+
+
+async def test_a_stream_without_an_end_of_an_event_is_a_fault_of_the_engine() -> None:
+    async def blocks() -> AsyncIterator[bytes]:
+        yield said("a")
+        while True:
+            yield b"x" * 65_536
+
+    chunks = read_chunks(blocks(), "up", 0)
+    assert (await anext(chunks)).text == "a"
+    with pytest.raises(UpstreamError, match="no end"):
+        await anext(chunks)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": {"message": "full", "code": 503}}, "full"),
+        ({"error": "Model is overloaded", "error_type": "overloaded"}, "Model is overloaded"),
+        ({"object": "error", "message": "too long", "code": 400}, "too long"),
+        ({"detail": "x"}, '{"detail": "x"}'),
+        ({"error": {"message": "x" * 999}}, "x" * ERROR_MAX_CHARS),
+    ],
+)
+def test_an_error_is_read_in_whatever_shape_it_comes(body: object, message: str) -> None:
+    assert error_message(json.dumps(body).encode()) == message
 
 
 def test_a_whole_answer_is_one_chunk() -> None:
