@@ -8,23 +8,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 
+from edgewise.dialects.chat import format_fields
 from edgewise.generation.state import GenerationState
 from edgewise.observability.context import outgoing_headers
-from edgewise.routing.foreign import chat_body, error_message, read_chunks, told_wait_s
+from edgewise.routing.foreign import ERROR_MAX_CHARS, chat_body, error_message, read_chunks, told_wait_s
 from edgewise.routing.tier import Capabilities, Chunk, Load, TierKind
-from edgewise.wire.errors import TierLostError, TierRefusedError, UpstreamError
+from edgewise.wire.errors import (
+    BadRequestError,
+    ErrorInfo,
+    TierLostError,
+    TierRefusedError,
+    TierRejectedError,
+    UpstreamError,
+)
 
 logger = logging.getLogger(__name__)
 
 FAMILY_MODEL = "edgewise"
 CONNECT_TIMEOUT_S = 5.0
 CANCEL_TIMEOUT_S = 5.0
-_REFUSALS = frozenset({400, 401, 403, 404, 413, 429, 503})
+_REFUSALS = frozenset({401, 403, 404, 413, 429, 503})
 
 
 def http_base(url: str) -> str:
@@ -48,14 +58,14 @@ class CloudTier:
         self._running = 0
         self._streams: dict[str, str] = {}
         self._cancels: set[asyncio.Task[None]] = set()
-        self.capabilities = Capabilities(models=(model,), continues=False, chooses=True)
+        self.capabilities = Capabilities(models=(model,), continues=False, grammars=True, chooses=True)
 
     def load(self) -> Load:
         return Load(running=self._running, slots=64)
 
     def generate(self, state: GenerationState, attempt: str) -> AsyncIterator[Chunk]:
-        """Stream one answer. Raises TierRefusedError (also for a state that must stay here), TierLostError,
-        UpstreamError."""
+        """Stream one answer. Raises TierRefusedError (also for a state that must stay here), TierRejectedError,
+        TierLostError, UpstreamError."""
         return self._generate(state, attempt)
 
     async def cancel(self, attempt: str) -> None:
@@ -105,7 +115,10 @@ class CloudTier:
     async def _check(self, response: httpx.Response) -> None:
         if response.status_code == 200:
             return
-        told = error_message(await response.aread())
+        body = await response.aread()
+        if response.status_code == HTTPStatus.BAD_REQUEST:
+            raise TierRejectedError(_fault_of(body))
+        told = error_message(body)
         kind = TierRefusedError if response.status_code in _REFUSALS else UpstreamError
         wait_s = told_wait_s(response.headers.get("retry-after", ""))
         raise kind(
@@ -118,8 +131,22 @@ class CloudTier:
             "top_k": sampling.top_k,
             "min_p": sampling.min_p,
             "logit_bias": {str(token): bias for token, bias in sampling.logit_bias.items()},
-            "edgewise": {"mode": "cloud"},
+            **format_fields(state.grammar, {"mode": "cloud"}),
         }
+
+
+class _ErrorBody(msgspec.Struct):
+    error: ErrorInfo
+
+
+def _fault_of(body: bytes) -> ErrorInfo:
+    """What the control plane finds wrong with a request, in its own number; whatever else answers 400 has none."""
+    try:
+        told = msgspec.json.decode(body, type=_ErrorBody).error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return BadRequestError(f"The control plane answered HTTP 400: {error_message(body)}").info()
+    message = told.message.removesuffix(f". To do: {told.remedy}.")[:ERROR_MAX_CHARS]
+    return msgspec.structs.replace(told, message=message, retryable=False)
 
 
 def new_http_client(url: str, transport: Callable[[], httpx.AsyncBaseTransport] | None = None) -> httpx.AsyncClient:

@@ -138,6 +138,9 @@ class DeviceHost:
     def salt(self, caller: Caller) -> bytes:
         return self._owners.salt(caller)
 
+    def tenant(self, caller: Caller) -> bytes:
+        return self._owners.tenant(caller)
+
     async def reserve(self, caller: Caller, sid: str, prompt_tokens: int, max_tokens: int) -> None:
         """A device has no limits: they are the control plane's, for what reaches it."""
 

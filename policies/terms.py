@@ -23,7 +23,7 @@ class Redaction(StrEnum):
 
 REDACTIONS: Final[tuple[Redaction, ...]] = tuple(Redaction)
 
-NOT_CARRIED_OUT: Final = ("redact", "escalate", "priority")
+NOT_CARRIED_OUT: Final = ("redact", "escalate")
 """What a document may ask for and no runner does yet, by its keys: such terms are kept and shown, and warned about."""
 
 

@@ -17,6 +17,7 @@ from control_plane.nodes.registry import NodeRegistry
 from control_plane.nodes.tier import ConnectedTier
 from control_plane.policy_admin.service import PolicyStore
 from control_plane.policy_rollouts.director import Director
+from control_plane.upstreams.ready import with_upstreams
 from control_plane.usage.answers import AnswerMeter, NoMeter
 from control_plane.usage.limits import FREE, Prices
 from edgewise.api.host import Admission, Caller, Facts, Family
@@ -86,9 +87,7 @@ class ControlHost:
         facts: dict[str, Any] = {"device.present": bool(device)} | self._registry.cloud_facts()
         if device:
             facts |= self._registry.device_facts(device)
-        if self._upstreams:
-            facts["cloud.available"] = True
-        return facts
+        return with_upstreams(facts, self._upstreams)
 
     def decide(self, facts: Facts) -> Decision:
         staged = self._director.staged
@@ -140,6 +139,9 @@ class ControlHost:
 
     def salt(self, caller: Caller) -> bytes:
         return self._owners.salt(caller)
+
+    def tenant(self, caller: Caller) -> bytes:
+        return self._owners.tenant(caller)
 
     async def reserve(self, caller: Caller, sid: str, prompt_tokens: int, max_tokens: int) -> None:
         await self._meter.reserve(caller, sid, prompt_tokens, max_tokens)

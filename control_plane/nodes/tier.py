@@ -89,4 +89,5 @@ def node_capabilities(hello: Hello) -> Capabilities:
         numerics_id=first.numerics_id if first else "",
         context_tokens=first.context_tokens if first else 0,
         continues="continue" in hello.capabilities,
+        grammars="grammar" in hello.capabilities,
     )

@@ -16,24 +16,22 @@ from edge_agent.ladder.limits import Limits
 from edge_agent.runtime.adapters import Adapters
 from edge_agent.runtime.admission import Admission, Memory, Promise, Verdict
 from edge_agent.runtime.context import ContextMode, ContextPolicy, chosen_policy
-from edge_agent.runtime.failures import failed, unsupported
+from edge_agent.runtime.failures import failed
 from edge_agent.runtime.kv_disk import DiskOptions, open_disk
 from edge_agent.runtime.kv_file import Origin
 from edge_agent.runtime.loading import within_memory
 from edge_agent.runtime.numerics import Numerics, numerics_id
 from edge_agent.runtime.opening import graph_digest, open_graph
 from edge_agent.runtime.prefixes import Contexts
+from edge_agent.runtime.requests import Waiting, check_state
 from edge_agent.runtime.sequence import OnnxSequence, Reading
 from edge_agent.runtime.slots import Slot, Slots
 from edge_agent.runtime.step_costs import StepCosts
-from edgewise.generation.sampling import check_sampling
+from edgewise.generation.grammar_masks import Grammars, constraint_of
 from edgewise.generation.state import GenerationState
 from edgewise.graphs import Adapter, CacheRow, DecoderGraph, GraphShape, kernel_id
 from edgewise.node.engine import EngineStats, StepOutput
-from edgewise.wire.errors import (
-    MessageTooLongError,
-    TierRefusedError,
-)
+from edgewise.wire.errors import TierRefusedError
 from edgewise.wire.manifest import Manifest, load_manifest
 
 CHUNK_TOKENS = 64
@@ -103,12 +101,13 @@ class OnnxEngine:
         codes = not np.issubdtype(graph.shape.kv_dtype, np.floating)
         policy = chosen_policy(self._options.context, self._options.context_policy, self._limit, codes=codes)
         self._limits = Limits()
+        self.grammars: Grammars | None = None
         self._reading = replace(
             _reading(self._options, clock, self._limit, policy), may_draft=lambda: self._limits.speculation
         )
         self.adapters = Adapters(manifest, graph)
         self.adapters.load_all(self._options.adapters)
-        self._waiting: dict[str, GenerationState] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._running: dict[str, _Running] = {}
         digest, numerics = graph_digest(manifest), self._options.numerics
         context = policy.name if policy else ""
@@ -173,7 +172,7 @@ class OnnxEngine:
         return self._reused_tokens
 
     def submit(self, attempt: str, state: GenerationState) -> None:
-        self._check(state)
+        waiting = self._checked(state)
         if len(self._waiting) >= self._options.max_queue:
             raise TierRefusedError(
                 f"{len(self._waiting)} requests wait for this device already",
@@ -186,7 +185,7 @@ class OnnxEngine:
         if memory.verdict(need) is Verdict.REFUSE:
             raise self._admission.refusal(need, memory)
         self._open_saved()
-        self._waiting[attempt] = state
+        self._waiting[attempt] = waiting
 
     def step(self) -> list[StepOutput]:
         return [*self._admit(), *self._prefill_next(), *self._decode_all()]
@@ -264,48 +263,40 @@ class OnnxEngine:
         assert all(running.slot.busy for running in self._running.values()), "a running sequence has no row"
         self._slots.check_integrity()
 
-    def _check(self, state: GenerationState) -> None:
-        used = len(state.prompt_ids) + len(state.output_ids)
-        if used > self._limit or not state.prompt_ids:
-            raise MessageTooLongError(
-                f"The conversation has {used} tokens",
-                where="edge engine",
-                expected=f"1 to {self._limit} tokens for {self._manifest.name} on this device",
-                remedy="shorten the messages, or let the cloud answer",
-            )
-        if state.grammar is not None:
-            raise unsupported("a grammar", "no grammar: this runtime has no constrained decoding", "leave it out")
-        vocab = self._graph.shape.vocab
-        check_sampling(state.sampling, vocab)
-        if not all(0 <= token < vocab for token in (*state.prompt_ids, *state.output_ids)):
-            raise unsupported("these token ids", f"ids 0 to {vocab - 1}", "use this model's tokenizer")
+    def _checked(self, state: GenerationState) -> Waiting:
+        check_state(state, model=self._manifest.name, vocab=self.vocab_size, context_tokens=self._limit)
         self.adapters.of(state)
+        return Waiting(state, constraint_of(self.grammars, state, self._eos(state), self.vocab_size))
+
+    def _eos(self, state: GenerationState) -> frozenset[int]:
+        return frozenset(state.eos_ids or self._manifest.eos_ids)
 
     def _admit(self) -> Iterator[StepOutput]:
         """Give slots to those who wait, in order, while there is memory for them."""
         self._admitted = ()
-        for attempt, state in list(self._waiting.items()):
+        for attempt, waiting in list(self._waiting.items()):
             if not self._slots.has_free:
                 return
-            if output := self._guarded(attempt, partial(self._admit_one, attempt, state)):
+            if output := self._guarded(attempt, partial(self._admit_one, attempt, waiting)):
                 self._waiting.pop(attempt, None)
                 yield output
             elif attempt in self._waiting:
                 return
 
-    def _admit_one(self, attempt: str, state: GenerationState) -> StepOutput | None:
+    def _admit_one(self, attempt: str, waiting: Waiting) -> StepOutput | None:
         """Begin, refuse, or leave it waiting (None, as for a beginning)."""
-        need, memory = self._admission.need_bytes(state), self._memory()
+        need, memory = self._admission.need_bytes(waiting.state), self._memory()
         verdict = memory.verdict(need)
         if verdict is Verdict.REFUSE:
             return StepOutput(attempt, (), error=self._admission.refusal(need, memory))
         if verdict is Verdict.ADMIT:
-            self._begin(attempt, state, need)
+            self._begin(attempt, waiting, need)
             del self._waiting[attempt]
         return None
 
-    def _begin(self, attempt: str, state: GenerationState, need_bytes: int) -> None:
+    def _begin(self, attempt: str, waiting: Waiting, need_bytes: int) -> None:
         """Give it a row, and make free what is promised with it; when that fails, the row is free again."""
+        state = waiting.state
         slot, row = self._free_row(state)
         try:
             more = self._memory(Promise(need_bytes, row.touched_bytes)).to_give_up_bytes
@@ -316,8 +307,7 @@ class OnnxEngine:
                 slot, row = self._free_row(state)
                 more = 0
             self._slots.give_up(more)
-            eos = frozenset(state.eos_ids or self._manifest.eos_ids)
-            sequence = OnnxSequence(attempt, state, row, self._reading, eos)
+            sequence = OnnxSequence(attempt, state, row, self._reading, self._eos(state), waiting.constraint)
         except Exception:
             self._slots.give_back(slot, ())  # a second time it changes nothing
             raise

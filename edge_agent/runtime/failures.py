@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from edgewise.wire.errors import TierError, UnsupportedParameterError
+from edgewise.wire.errors import EdgewiseError, TierError, UnsupportedParameterError
 
 
-def failed(error: Exception) -> TierError:
-    """What whoever waits for an answer is told when the engine cannot go on with it."""
+def failed(error: Exception) -> EdgewiseError:
+    """What who waits for an answer is told when the engine cannot go on with it. An error of ours says it itself."""
+    if isinstance(error, EdgewiseError):
+        return error
     failure = TierError(
         f"The edge engine failed on this answer: {error}",
         where="edge engine",

@@ -16,6 +16,7 @@ from edge_agent.runtime.context import ContextPolicy, make_room
 from edge_agent.runtime.numerics import Numerics
 from edge_agent.runtime.speculation import Speculation
 from edge_agent.runtime.step_costs import StepCosts
+from edgewise.generation.grammar import Constraint
 from edgewise.generation.state import GenerationState
 from edgewise.generation.verification import Ask, Said, verified
 from edgewise.graphs import TILE_ROWS, CacheRow, Logits
@@ -48,7 +49,13 @@ class OnnxSequence:
     """A running attempt. `row` holds the first tokens of the prompt already where an earlier context was reused."""
 
     def __init__(
-        self, attempt: str, state: GenerationState, row: CacheRow, reading: Reading, eos: frozenset[int]
+        self,
+        attempt: str,
+        state: GenerationState,
+        row: CacheRow,
+        reading: Reading,
+        eos: frozenset[int],
+        constraint: Constraint | None = None,
     ) -> None:
         self.attempt = attempt
         self.state = state
@@ -56,6 +63,7 @@ class OnnxSequence:
         self.drafted = self.accepted = 0
         self._reading = reading
         self._eos = eos
+        self._constraint = constraint
         self._limit = reading.context_tokens or row.capacity
         self._chunked = _known(state) if reading.numerics.output_like_prompt else state.prompt_ids
         self._speculation = Speculation(reading.costs, _known(state)) if reading.costs else None
@@ -84,6 +92,8 @@ class OnnxSequence:
 
     def decode(self) -> StepOutput | None:
         """The next token and the drafts that hold after it, or a bounded piece of replay (None)."""
+        if self._constraint is not None and self._constraint.complete(self.state.output_ids):
+            return StepOutput(self.attempt, (), "stop")
         if self.state.budget <= 0 or (self.state.output_ids and self._is_full()):
             return StepOutput(self.attempt, (), "length")
         if not self._caught_up():
@@ -140,7 +150,7 @@ class OnnxSequence:
     def _say(self, logits: Logits, draft: Draft) -> StepOutput:
         """Draw a token from each row [vocab] of `logits` while the one before it was drawn as drafted."""
         most = max(1, min(self.state.budget, self._limit - self._used()))
-        said = verified(logits, Ask(self.state, draft.ids, self._eos, most))
+        said = verified(logits, Ask(self.state, draft.ids, self._eos, most, self._constraint))
         self.state = said.state
         self._account(draft, said)
         return StepOutput(self.attempt, said.ids, said.finish, said.error, said.probabilities, self.row.touched_bytes)

@@ -34,6 +34,7 @@ from edge_agent.serving.opened import (
 )
 from edge_agent.serving.rest import HOLD_AFTER_S, Rest
 from edgewise.ending import end
+from edgewise.generation.grammar_masks import is_installed
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.routing.tier import Capabilities
 from edgewise.wire.errors import ConflictError, EdgewiseError
@@ -384,6 +385,7 @@ class Models:
             tokenizer_digest=tokenizer.digest,
             template_digest=tokenizer.template_digest,
             context_tokens=manifest.context_tokens,
+            grammars=is_installed(),
         )
         before, self._version = self._version, (manifest.id, self.capabilities.numerics_id)
         if before not in (("", ""), self._version):

@@ -85,6 +85,10 @@ class Host(Protocol):
         """What keeps this caller's contexts apart from those of others (see `edgewise.api.owners.Owners`)."""
         ...
 
+    def tenant(self, caller: Caller) -> bytes:
+        """With whom the caller shares a place in the queues of nodes; no name (see `edgewise.api.owners.Owners`)."""
+        ...
+
     async def reserve(self, caller: Caller, sid: str, prompt_tokens: int, max_tokens: int) -> None:
         """Take the worst case of an answer from the caller's limits, before its stream opens; no wait where there are
         none. Raises RateLimitedError and its kinds, LimitsUnavailableError; then nothing was taken."""

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from edgewise.api.host import Caller, Facts, Family, Host
-from edgewise.dialects.chat import ChatRequest, messages_of, sampling_of, stops_of
+from edgewise.dialects.chat import ChatRequest, grammar_of, messages_of, sampling_of, stops_of
 from edgewise.dialects.render import AnswerHeader
 from edgewise.facts import RequestFacts, declare, estimate
 from edgewise.facts.request import UnknownSensitivityError
@@ -22,6 +22,7 @@ from edgewise.ids import new_id
 from edgewise.observability.trail import Trail
 from edgewise.routing.modes import MODES
 from edgewise.routing.plan import Limits
+from edgewise.routing.terms import rank_of
 from edgewise.routing.tier import TierKind
 from edgewise.wire.errors import BadRequestError, MessageTooLongError, RefusedByPolicyError
 from policies import Decision, Terms
@@ -144,6 +145,7 @@ class Intake:
                 choice=choice.index,
                 output_ids=choice.output_ids,
                 probabilities=choice.probabilities,
+                rank=rank_of(caller.user_tier, decision.terms),
             ),
             caller=caller,
             device=request.edgewise.device,
@@ -215,11 +217,13 @@ class Intake:
             seed=self._draw_seed() if request.seed is None else request.seed,
             sampling=sampling,
             stops=stops_of(request),
+            grammar=grammar_of(request),
             eos_ids=tokenizer.eos_ids if tokenizer else (),
             tokenizer_digest=tokenizer.digest if tokenizer else "",
             template_digest=tokenizer.template_digest if tokenizer else "",
             local_only=local_only,
             salt=self._host.salt(caller),
+            tenant=self._host.tenant(caller),
         )
 
     def _room(self, family: Family, prompt_tokens: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Owners: the salt that keeps one caller's contexts apart from those of all others, on whichever node they lie."""
+"""Owners: what nodes may know of a caller: the salt that keeps its contexts apart, and whom it shares a queue with."""
 
 from __future__ import annotations
 
@@ -33,3 +33,7 @@ class Owners:
     def salt(self, caller: Caller) -> bytes:
         """32 bytes (HMAC-SHA256, RFC 2104) of the tenant and the key: as streams do, contexts belong to a key."""
         return hmac.digest(self._secret, msgspec.msgpack.encode((caller.tenant, caller.key_id)), "sha256")
+
+    def tenant(self, caller: Caller) -> bytes:
+        """32 bytes that all keys of the caller's tenant have, and no other's: fairness is among tenants, not keys."""
+        return hmac.digest(self._secret, msgspec.msgpack.encode((caller.tenant,)), "sha256")

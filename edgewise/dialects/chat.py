@@ -7,6 +7,14 @@ from typing import Annotated, Any
 
 import msgspec
 
+from edgewise.generation.grammar import (
+    ANY_OBJECT,
+    Grammar,
+    InvalidGrammarError,
+    json_grammar,
+    parse_grammar,
+    regex_grammar,
+)
 from edgewise.generation.state import Message, Sampling
 from edgewise.wire.errors import BadRequestError, MalformedJsonError, UnsupportedParameterError
 from edgewise.wire.limits import MESSAGES_MAX, STOP_MAX_CHARS, STOPS_MAX
@@ -39,6 +47,7 @@ class EdgewiseOptions(msgspec.Struct, forbid_unknown_fields=True):
     mode: str = ""
     device: str = ""
     sensitivity: str = ""
+    regex: str | None = None
 
 
 class ChatRequest(msgspec.Struct):
@@ -119,7 +128,6 @@ def _refuse_unsupported(request: ChatRequest) -> None:
         "n": request.n not in (None, 1),
         "tools": bool(request.tools),
         "logprobs": bool(request.logprobs),
-        "response_format": (request.response_format or {}).get("type", "text") != "text",
     }
     for name, present in asked.items():
         if present:
@@ -167,6 +175,57 @@ def sampling_of(request: ChatRequest) -> Sampling:
         logit_bias=bias,
         repetition_penalty=1.0 if request.repetition_penalty is None else request.repetition_penalty,
     )
+
+
+def grammar_of(request: ChatRequest) -> str | None:
+    """What `response_format` or `edgewise.regex` asks for, as `GenerationState.grammar`; None for plain text.
+
+    Raises InvalidGrammarError, BadRequestError for a format that is none, UnsupportedParameterError for one unknown.
+    """
+    wished = _format_of(request)
+    if request.edgewise.regex is None:
+        return None if wished is None else json_grammar(wished)
+    if wished is not None:
+        raise BadRequestError(
+            "The answer cannot follow two grammars", where="edgewise.regex", expected="a regex or a response_format"
+        )
+    return regex_grammar(request.edgewise.regex)
+
+
+def _format_of(request: ChatRequest) -> dict[str, Any] | None:
+    """The JSON schema of the answer; None for text. `strict` and `name` change nothing: a schema is always held to."""
+    wished = request.response_format or {"type": "text"}
+    match wished.get("type"):
+        case "text":
+            return None
+        case "json_object":
+            return ANY_OBJECT
+        case "json_schema":
+            described = wished.get("json_schema")
+            schema = described.get("schema") if isinstance(described, dict) else None
+            if isinstance(schema, dict):
+                return schema
+            raise InvalidGrammarError(
+                "There is no JSON schema",
+                where="response_format.json_schema.schema",
+                expected='{"name": "…", "schema": {…}} in response_format.json_schema',
+            )
+        case other:
+            raise UnsupportedParameterError(
+                f"The response format {str(other)[:40]!r} is not supported",
+                where="response_format.type",
+                expected="text, json_object or json_schema",
+            )
+
+
+def format_fields(grammar: str | None, wishes: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a request by which another Edgewise hears of a grammar; its other `wishes` are among them."""
+    asked = Grammar() if grammar is None else parse_grammar(grammar)
+    fields: dict[str, Any] = {"edgewise": wishes if asked.regex is None else wishes | {"regex": asked.regex}}
+    if asked.json_schema is not None:
+        described = {"name": "answer", "schema": asked.json_schema}
+        fields["response_format"] = {"type": "json_schema", "json_schema": described}
+    return fields
 
 
 def stops_of(request: ChatRequest) -> tuple[str, ...]:

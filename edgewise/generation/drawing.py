@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewise.generation.fixed_point import EXP2_OUT_BITS, Ints
+from edgewise.generation.grammar import Allowed
 from edgewise.generation.noise import Noise
-from edgewise.generation.penalties import Floats, touched_scores
+from edgewise.generation.penalties import Floats, Tally, touched_scores
 from edgewise.generation.sampling import kept_ids, mass_target, next_token, weight_floor, weights
 from edgewise.generation.state import GenerationState, Sampling
 
@@ -27,6 +28,8 @@ SMALL_VOCABULARY: Final = 1024
 PLAIN_SCORES: Final = 1e30
 PLAIN_TEMPERATURES: Final = (1e-3, 1e3)
 """Within these no step in float32 overflows."""
+OUTSIDE: Final = np.float32(-2 * PLAIN_SCORES)
+"""Stands for the score of a token that is not allowed: below all others, so that it weighs nothing and never wins."""
 LARGEST_ROUGH: Final = 512.0
 """Temperatures from zero beyond which float32 tells the best score too coarsely for MASS_ERROR: it rounds by 2^-25."""
 MASS_ERROR: Final = 2.0**-15
@@ -72,21 +75,32 @@ class _Near:
     limit: float
 
 
-def draw(logits: Rough, state: GenerationState) -> int:
-    """`next_token(logits, state)`: the same id, the same LogitsError."""
-    token = drawn_by_bounds(logits, state)
-    return next_token(logits, state) if token is None else token
+def draw(logits: Rough, state: GenerationState, allowed: Allowed | None = None, tally: Tally | None = None) -> int:
+    """`next_token(logits, state, allowed)`: the same id, the same LogitsError. `tally` as in `touched_scores`."""
+    token = drawn_by_bounds(logits, state, allowed=allowed, tally=tally)
+    return next_token(logits, state, allowed) if token is None else token
 
 
-def drawn_by_bounds(logits: Rough, state: GenerationState, near: int = NEAR) -> int | None:
-    """`next_token(logits, state)`, or None where the bounds do not decide; about `near` tokens are read exactly."""
+def drawn_by_bounds(
+    logits: Rough,
+    state: GenerationState,
+    near: int = NEAR,
+    allowed: Allowed | None = None,
+    tally: Tally | None = None,
+) -> int | None:
+    """`next_token(logits, state, allowed)`, or None where the bounds do not decide; about `near` tokens are read
+    exactly."""
     temperature = state.sampling.temperature
     if logits.dtype != np.float32 or logits.ndim != 1 or len(logits) < SMALL_VOCABULARY:
         return None
-    scores = _scores_of(logits, state)
+    scores, lowest = _scores_of(logits, state, tally), -PLAIN_SCORES
+    if allowed is not None:
+        if not _worth_bounds(scores.rough, allowed):
+            return None
+        scores, lowest = _only(scores, allowed), float(OUTSIDE)
     maxima = _folded_maxima(scores.rough) if temperature else scores.rough
     largest = maxima.max()
-    if not (scores.rough.min() >= -PLAIN_SCORES and largest <= PLAIN_SCORES):  # NaN is neither
+    if not (scores.rough.min() >= lowest and largest <= PLAIN_SCORES):  # NaN is neither
         return None
     if temperature == 0:
         return _greedy(scores, largest)
@@ -98,13 +112,25 @@ def drawn_by_bounds(logits: Rough, state: GenerationState, near: int = NEAR) -> 
         return None
 
 
-def _scores_of(logits: Rough, state: GenerationState) -> _Scores:
-    touched, changed = touched_scores(logits, state)
+def _scores_of(logits: Rough, state: GenerationState, tally: Tally | None) -> _Scores:
+    touched, changed = touched_scores(logits, state, tally)
     if len(touched):
         logits = logits.copy()
         with np.errstate(over="ignore"):
             logits[touched] = changed
     return _Scores(logits, touched, changed)
+
+
+def _worth_bounds(rough: Rough, allowed: Allowed) -> bool:
+    """Whether many are allowed, and every score is plain, also of those that are not."""
+    many = np.count_nonzero(allowed) >= SMALL_VOCABULARY
+    return bool(many and rough.min() >= -PLAIN_SCORES and rough.max() <= PLAIN_SCORES)
+
+
+def _only(scores: _Scores, allowed: Allowed) -> _Scores:
+    """The scores of the tokens that are allowed; those of all others are OUTSIDE."""
+    inside = allowed[scores.touched]
+    return _Scores(np.where(allowed, scores.rough, OUTSIDE), scores.touched[inside], scores.changed[inside])
 
 
 def _folded_maxima(scores: Rough) -> Rough:

@@ -2,8 +2,7 @@
 
 Everything that decides is either a correctly rounded float64 operation or whole-number arithmetic, so no order of
 summation and no libm can change a token (docs/adr/0003-integer-sampling.md). This is the definition:
-penalties are penalties.py, the noise noise.py; drawing.py finds the same token faster, and the torch twin is
-cloud_worker/engine/sampler.py.
+penalties are penalties.py, the noise noise.py; drawing.py finds the same token faster.
 """
 
 from __future__ import annotations
@@ -56,39 +55,42 @@ def check_sampling(sampling: Sampling, vocab_size: int) -> None:
             raise BadRequestError(f"{name} is out of range", where=name, expected=expected)
 
 
-def next_token(logits: NDArray[np.float32], state: GenerationState) -> int:
+def next_token(logits: NDArray[np.float32], state: GenerationState, allowed: NDArray[np.bool_] | None = None) -> int:
     """The id that follows `state.output_ids`, from the model's `logits` (float32[V]) for that position.
 
-    Temperature 0 takes the largest score, ties to the lowest id. Otherwise the order is temperature, top_k, top_p,
-    min_p (each on what the one before left, best first, ties to the lowest id), then the largest of score + noise.
-    The sampling fields are taken as checked (`check_sampling`). Raises LogitsError; never returns a token for
-    logits that are not finite.
+    Tokens that are not `allowed` [V] are out of it before anything else is: no filter counts them. Temperature 0 takes
+    the largest score, ties to the lowest id. Otherwise the order is temperature, top_k, top_p, min_p (each on what the
+    one before left, best first, ties to the lowest id), then the largest of score + noise. The sampling fields are
+    taken as checked (`check_sampling`). Raises LogitsError; never returns a token for logits that are not finite.
     """
     scores = adjusted_scores(logits, state)
+    tokens = np.arange(len(scores)) if allowed is None else np.flatnonzero(allowed)
+    if allowed is not None:
+        scores = scores[tokens]
     best = scores.max(initial=-math.inf)
     if not math.isfinite(best):
         raise bad_logits(logits.shape)
     if state.sampling.temperature == 0:
-        return int(scores.argmax())
+        return int(tokens[scores.argmax()])
     with np.errstate(over="ignore"):
         gaps = (best - scores) / state.sampling.temperature
-    ids = kept_ids(gaps, state.sampling)
+    kept = kept_ids(gaps, state.sampling)
     noise = Noise(state.seed, state.choice, len(state.output_ids))
-    return _largest(gaps, noise, np.arange(len(gaps)) if ids is None else ids)
+    return _largest(gaps, noise, tokens) if kept is None else _largest(gaps[kept], noise, tokens[kept])
 
 
 def _largest(gaps: Floats, noise: Noise, ids: Ints) -> int:
-    """The first of `ids` with the largest noise - gap.
+    """The first of the ascending `ids` [n] with the largest noise - gap, of their `gaps` [n].
 
     Noise is computed of the near tokens first; a far one is looked at only if its noise may lift it above them.
     """
-    distances = gaps[ids]
-    is_near = distances <= NEAR_GAP
-    near, far = ids[is_near], ids[~is_near]
-    lifted = noise.of(near) - gaps[near]
+    is_near = gaps <= NEAR_GAP
+    near, far, far_gaps = ids[is_near], ids[~is_near], gaps[~is_near]
+    lifted = noise.of(near) - gaps[is_near]
     best = lifted.max()
-    may_win = far[noise.may_reach(far, float(best) + NEAR_GAP)]
-    rivals = noise.of(may_win) - gaps[may_win]
+    reaches = noise.may_reach(far, float(best) + NEAR_GAP)
+    may_win = far[reaches]
+    rivals = noise.of(may_win) - far_gaps[reaches]
     if len(rivals) == 0 or rivals.max() < best:
         return int(near[lifted.argmax()])
     order = np.argsort(candidates := np.concatenate((near, may_win)))

@@ -12,6 +12,8 @@ import msgspec
 
 SALT_MAX_BYTES = 64
 """As many as the names of contexts can be keyed by (BLAKE2b)."""
+RANK_MAX = 16
+"""Ranks lie between minus this and this; edgewise.routing.terms makes them."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -49,7 +51,9 @@ class GenerationState(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere refuses it. `probabilities` asks the engine to tell how sure it was of each token. States with different
     `salt`s never reuse each other's rows; whoever answers makes it of the caller (edgewise/api/owners.py), and no
     token depends on it. `alone` says to the tier that is asked that nobody else may or can make this answer: a device
-    then takes it where it would rather not.
+    then takes it where it would rather not. `tenant` (who shares a queue fairly with others; without one the salt
+    says it) and `rank` (who comes before whom there, 0 in the middle) are made by whoever answers, too: they decide
+    when an answer comes, and nothing else.
     """
 
     prompt_ids: tuple[int, ...]
@@ -73,6 +77,8 @@ class GenerationState(msgspec.Struct, frozen=True, kw_only=True):
     probabilities: bool = False
     salt: Annotated[bytes, msgspec.Meta(max_length=SALT_MAX_BYTES)] = b""
     alone: bool = False
+    tenant: Annotated[bytes, msgspec.Meta(max_length=SALT_MAX_BYTES)] = b""
+    rank: Annotated[int, msgspec.Meta(ge=-RANK_MAX, le=RANK_MAX)] = 0
 
     @property
     def budget(self) -> int:

@@ -13,19 +13,20 @@ from contextlib import suppress
 
 import msgspec
 
+from edgewise.generation.grammar_masks import Grammars, open_grammars
 from edgewise.generation.state import GenerationState
 from edgewise.generation.tokenizer import ChatTokenizer
+from edgewise.node.compiling import Compiling
 from edgewise.node.emission import Emission
-from edgewise.node.engine import Engine, EngineStats, StepOutput
+from edgewise.node.engine import Constrained, Engine, EngineStats, StepOutput
 from edgewise.node.engine_thread import EngineThread, given_up_error
+from edgewise.node.gathering import CallLater, Gathering
 from edgewise.routing.tier import Capabilities, Chunk, Load, TierKind
 from edgewise.wire.errors import ConflictError, EdgewiseError, ModelDigestError, TierLostError, TierRefusedError
 
 AHEAD_TOKENS = 64
 """How far the engine runs ahead of a slow reader; a throttled one stays one token ahead."""
 JOIN_S = 10.0
-
-CallLater = Callable[[float, Callable[[], object]], asyncio.TimerHandle]
 
 
 class EngineDriver:
@@ -55,10 +56,13 @@ class EngineDriver:
         self._join_s = join_s
         self._interval_s = _interval(throttle_tokens_per_s)
         self._emissions: dict[str, Emission] = {}
+        self._gathering = Gathering(lambda attempts: self._thread.submit_all(attempts))
         self._loop: asyncio.AbstractEventLoop | None = None
         self.given_up = asyncio.Event()
         self._reported_at = clock()
-        self._capabilities = _capabilities(engine, tokenizer, models)
+        grammars = _given_grammars(engine, tokenizer)
+        self._compiling = Compiling(grammars, self._gathering.put, lambda name, error: self._fail((name,), error))
+        self._capabilities = _capabilities(engine, tokenizer, models, grammars=grammars is not None)
         self._thread = EngineThread(engine, self, name=name, ahead_tokens=self._ahead_tokens(), clock=clock)
 
     @property
@@ -90,6 +94,7 @@ class EngineDriver:
         self._loop = None
         for emission in self._emissions.values():
             emission.fail(TierLostError("The tier is shutting down", remedy="another tier may continue the answer"))
+        self._compiling.close()
         self._thread.stop()
         return await asyncio.to_thread(self._thread.join, self._join_s)
 
@@ -98,7 +103,8 @@ class EngineDriver:
 
         A state without prompt ids, or with ids of another tokenizer and nothing said yet, is encoded here from its
         messages. Raises TierRefusedError (full, foreign output ids), TierLostError, TierError, ConflictError (the
-        attempt's name is in use), and what the engine's `submit` raises.
+        attempt's name is in use), and what the engine's `submit` raises. A grammar is compiled in another
+        thread before the engine hears of it.
         """
         return self._generate(state, attempt)
 
@@ -135,6 +141,11 @@ class EngineDriver:
     def stats(self) -> EngineStats:
         """The engine's own counters, after its last step."""
         return self._thread.stats
+
+    def announce(self, seed: int, attempts: int) -> None:
+        """So many attempts of one request are about to come: the engine gets them together, and reads a prompt once."""
+        if self._call_later is not None:
+            self._gathering.announce(seed, attempts, self._call_later)
 
     def came_out(self, outputs: Sequence[StepOutput]) -> None:
         """Report of the engine's thread: one wake-up of the loop for each step."""
@@ -173,7 +184,7 @@ class EngineDriver:
         emission = Emission(state, self._tokenizer, self._interval_s, opened_at=self._clock())
         self._emissions[attempt] = emission
         self._reported_at = self._clock() if len(self._emissions) == 1 else self._reported_at
-        self._thread.submit(attempt, state)
+        self._compiling.put(attempt, state)
         return emission
 
     def _check_room(self, attempt: str) -> None:
@@ -235,6 +246,8 @@ class EngineDriver:
 
     def _forget(self, attempt: str) -> None:
         del self._emissions[attempt]
+        self._compiling.drop(attempt)
+        self._gathering.drop(attempt)
         self._thread.cancel(attempt)
 
     def _post(self, call: Callable[[], None]) -> None:
@@ -251,7 +264,15 @@ def _interval(tokens_per_s: float | None) -> float | None:
     return 1.0 / tokens_per_s if tokens_per_s else None
 
 
-def _capabilities(engine: Engine, tokenizer: ChatTokenizer, models: Sequence[str]) -> Capabilities:
+def _given_grammars(engine: Engine, tokenizer: ChatTokenizer) -> Grammars | None:
+    """The engine's grammars, which need its tokens' bytes and are given to it here; None where it holds to none."""
+    if not isinstance(engine, Constrained):
+        return None
+    engine.grammars = open_grammars(tokenizer)
+    return engine.grammars
+
+
+def _capabilities(engine: Engine, tokenizer: ChatTokenizer, models: Sequence[str], *, grammars: bool) -> Capabilities:
     """What the tier can do. Raises ModelDigestError when the tokenizer cannot be that of the model."""
     manifest = engine.manifest
     if manifest.tokenizer_digest not in {"", tokenizer.digest}:
@@ -273,4 +294,5 @@ def _capabilities(engine: Engine, tokenizer: ChatTokenizer, models: Sequence[str
         template_digest=tokenizer.template_digest,
         numerics_id=engine.numerics_id,
         context_tokens=manifest.context_tokens,
+        grammars=grammars,
     )

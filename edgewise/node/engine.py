@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from edgewise.generation.grammar_masks import Grammars
 from edgewise.generation.probabilities import TokenProbability
 from edgewise.generation.state import GenerationState
 from edgewise.routing.tier import Finish
@@ -63,6 +64,13 @@ class IdleWork(Protocol):
         ...
 
 
+@runtime_checkable
+class Constrained(Protocol):
+    """An engine that holds answers to grammars, once it has them: whoever drives it gives them before it runs."""
+
+    grammars: Grammars | None
+
+
 class Engine(Protocol):
     """A model that steps. Not thread-safe: the driver calls everything from one thread.
 
@@ -84,7 +92,8 @@ class Engine(Protocol):
         ...
 
     def submit(self, attempt: str, state: GenerationState) -> None:
-        """Queue a sequence. Raises MessageTooLongError, TierRefusedError (queue full), UnsupportedParameterError."""
+        """Queue a sequence. Raises MessageTooLongError, TierRefusedError (queue full), UnsupportedParameterError,
+        InvalidGrammarError."""
         ...
 
     def step(self) -> list[StepOutput]:

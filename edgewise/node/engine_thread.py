@@ -82,6 +82,15 @@ class EngineThread:
         """Hand a sequence to the engine; a refusal is reported as `failed`."""
         self._command(lambda: self._submit(attempt, state))
 
+    def submit_all(self, attempts: Sequence[tuple[str, GenerationState]]) -> None:
+        """Hand sequences to the engine with no step between them."""
+
+        def submit() -> None:
+            for attempt, state in attempts:
+                self._submit(attempt, state)
+
+        self._command(submit)
+
     def cancel(self, attempt: str) -> None:
         """Forget a sequence; unknown ones are ignored."""
         self._command(lambda: self._cancel(attempt))

@@ -298,13 +298,14 @@ class NodeLink:
 
     def _identity(self, manifests: Sequence[Manifest]) -> NodeIdentity:
         continues = ("continue",) if self._tier.capabilities.continues else ()
+        grammars = ("grammar",) if self._tier.capabilities.grammars else ()
         return NodeIdentity(
             node_id=self._config.node_id,
             key=self._config.key,
             kind=self._config.kind,
             models=self._offers(manifests),
             agent_version=self._config.agent_version,
-            capabilities=("generate", *continues, *self._able),
+            capabilities=("generate", *continues, *grammars, *self._able),
             limits={"frame_max_bytes": FRAME_MAX_BYTES},
             labels=self._config.labels,
             telemetry_stream=self._telemetry.stream,

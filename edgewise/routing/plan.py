@@ -9,7 +9,7 @@ import msgspec
 from edgewise.generation.state import GenerationState
 from edgewise.routing.terms import fallback_step, serves
 from edgewise.routing.tier import Tier, TierKind
-from edgewise.wire.errors import EdgewiseError, NoTierError
+from edgewise.wire.errors import EdgewiseError, NoTierError, TierRejectedError, UnsupportedParameterError
 from policies import StepTerms, Terms
 from policies.terms import NO_TERMS
 
@@ -72,6 +72,21 @@ class Plan(msgspec.Struct, frozen=True):
         over = [kind for kind in wanted if self.tiers(kind) and not self._serving(kind)]
         return [_other_model(kind, self._model(kind)) for kind in over]
 
+    def check_grammars(self, state: GenerationState) -> None:
+        """Raises TierRejectedError where there are tiers, but none that holds an answer to a grammar, as this one asks.
+        An answer that has begun was held to its grammar by somebody, who may come back."""
+        found = [tier for kind in self.kinds for tier in self._serving(kind)]
+        begun = state.output_ids or state.output_text
+        if state.grammar is None or begun or not found or any(tier.capabilities.grammars for tier in found):
+            return
+        trouble = UnsupportedParameterError(
+            f"No {' or '.join(self.kinds)} tier here holds an answer to a grammar",
+            where="response_format or edgewise.regex",
+            expected="a node with the extra `grammar`",
+            remedy="leave it out and ask for the form in words, or name another model",
+        )
+        raise TierRejectedError(trouble.info())
+
     def fallback(self, kind: str) -> StepTerms | None:
         """What the policy asks of this kind of tier as a fallback; None where it asks nothing."""
         return fallback_step(self.terms, kind)
@@ -94,12 +109,14 @@ def _other_model(kind: TierKind, wanted: str) -> NoTierError:
 
 
 def can_serve(tier: Tier, state: GenerationState) -> bool:
-    """Whether `tier` speaks the state's tokens (or text), and may continue an answer that has begun.
+    """Whether `tier` speaks the state's tokens (or text), holds it to its grammar, and may continue what has begun.
 
     A tier with a tokenizer digest works on ids and must share tokenizer and template; one without works on messages.
     """
     capabilities = tier.capabilities
     if (state.output_ids or state.output_text) and not capabilities.continues:
+        return False
+    if state.grammar is not None and not capabilities.grammars:
         return False
     if not capabilities.tokenizer_digest:
         return not state.local_only

@@ -228,6 +228,7 @@ class _Answering:
         self._waste = 0
         self._tail = ""
         self._usage = Usage()
+        self._earlier_tokens = 0
         self._silence = SilenceWatch(job.plan.limits.soft_s, self._warn, clock=clock)
         self._pump: asyncio.Task[object] | None = None
         self._tries: list[Attempt] = []
@@ -278,6 +279,7 @@ class _Answering:
         await self._end(finish)
 
     async def _open(self) -> Opening:
+        self._plan.check_grammars(self._state)
         open_mode, _ = MODES[self._plan.mode]
         try:
             return await open_mode(self._plan, self._state, self._start)
@@ -320,6 +322,7 @@ class _Answering:
         self._state = spoken_by(bounded(self._state, step), attempt.tier.capabilities.model_version)
         self._waste += opening.waste_tokens
         self.outcome.failures += opening.failures
+        self._earlier_tokens = len(self._state.output_ids) or self._earlier_tokens
         self.outcome.tiers.append(attempt.tier.name)
         if (watch := self._trail.watch) is not None:
             watch.moved(attempt.tier.load().rtt_ms)
@@ -335,6 +338,7 @@ class _Answering:
                 chunk = await attempt.next(self._plan.limits.stall_s)
         except TierError as error:
             self.outcome.failures.append(error)
+            self._earlier_tokens += attempt.tokens
             return None
         finally:
             await attempt.abandon()
@@ -358,14 +362,17 @@ class _Answering:
             await self._writer.tokens(chunk.n0, chunk.ids, text)
 
     async def _end(self, finish: str) -> None:
-        usage = Usage(
-            self._usage.prompt_tokens or len(self._state.prompt_ids),
-            len(self._state.output_ids) or self._usage.completion_tokens,
-        )
+        usage = self._whole_usage()
         timings = Timings(self._first_token_s, self._clock() - self._job.arrived_at, self._waste)
         self.outcome.finish, self.outcome.usage, self.outcome.timings = finish, usage, timings
         await self._writer.end(EndEntry(finish, usage.prompt_tokens, usage.completion_tokens, timings, self._tail))
         self._job.seams.bill(usage, self._waste)
+
+    def _whole_usage(self) -> Usage:
+        """Of all tiers together: for the last one the answer so far was part of its prompt."""
+        told, earlier, ours = self._usage, self._earlier_tokens, len(self._state.prompt_ids)
+        prompt = ours or max(0, told.prompt_tokens - earlier) if earlier else told.prompt_tokens or ours
+        return Usage(prompt, max(len(self._state.output_ids), earlier + told.completion_tokens))
 
     async def _give_up(self, error: EdgewiseError) -> None:
         """Keep the part that was said, say what went wrong, and end."""

@@ -1,4 +1,5 @@
-"""What a decision's terms mean for the tiers of one answer: which have the wanted model, and what a fallback asks.
+"""What a decision's terms mean for the tiers of one answer: which have the wanted model, what a fallback asks, and who
+comes first in their queues.
 
 Which tiers there are, and in which order they are asked, is in plan.py.
 """
@@ -19,6 +20,8 @@ from policies.language.library.versions import is_version, judge_range, read_ver
 _VERSIONED: Final = re.compile(r"[@:_-]v?([0-9]+\.[0-9]+\.[0-9]+.*)$")
 """What a model's name ends with where it tells a version: `small-2.1.0`, `org/small@2.1.0-rc.1`."""
 
+USER_TIER_RANKS: Final = {"free": -1, "standard": 0, "premium": 1}
+
 
 def serves(capabilities: Capabilities, wanted: str) -> bool:
     """Whether a tier has the wanted model: by a name, by the id of its version, or by a range of versions.
@@ -36,6 +39,11 @@ def _versions(capabilities: Capabilities) -> Iterator[str]:
     """The semantic versions that a tier tells: its version's id where it is one, and what its names end with."""
     ends = (found[1] for name in capabilities.models if (found := _VERSIONED.search(name)))
     return (text for text in (capabilities.model_version, *ends) if is_version(text))
+
+
+def rank_of(user_tier: str, terms: Terms) -> int:
+    """The rank of an answer in the queues of tiers: what the key's tier counts, and the policy's priority beside it."""
+    return USER_TIER_RANKS.get(user_tier, 0) + (terms.priority or 0)
 
 
 def fallback_step(terms: Terms, kind: str) -> StepTerms | None:

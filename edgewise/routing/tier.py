@@ -54,6 +54,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     context_tokens: int = 0
     continues: bool = True
     """Whether an attempt may start with output ids (continue another tier's answer)."""
+    grammars: bool = False
+    """Whether it holds an answer to a grammar."""
     whole: bool = False
     """Whether it is a WholeTier."""
     chooses: bool = False

@@ -10,9 +10,11 @@ import msgspec
 import pytest
 
 from edge_agent.cloud import CloudTier, http_base
+from edgewise.dialects.openai_errors import error_json
+from edgewise.generation.grammar import InvalidGrammarError, json_grammar, regex_grammar
 from edgewise.generation.state import GenerationState, Message, Sampling
 from edgewise.routing.tier import Chunk, Usage
-from edgewise.wire.errors import EdgewiseError, TierLostError, TierRefusedError, UpstreamError
+from edgewise.wire.errors import EdgewiseError, TierLostError, TierRefusedError, TierRejectedError, UpstreamError
 
 STATE = GenerationState(
     prompt_ids=(1, 2),
@@ -74,6 +76,20 @@ def streaming(*pieces: bytes | Exception) -> ControlPlane:
 
 async def answer(plane: ControlPlane, state: GenerationState = STATE) -> list[Chunk]:
     return [chunk async for chunk in plane.tier.generate(state, "a1")]
+
+
+async def test_a_grammar_goes_along_with_the_request() -> None:
+    schema = {"type": "object", "properties": {"b": {}, "a": {}}}
+    for grammar, form, regex in (
+        (None, None, None),
+        (json_grammar(schema), {"name": "answer", "schema": schema}, None),
+        (regex_grammar("[一-龥]+"), None, "[一-龥]+"),
+    ):
+        plane = streaming(said("x", "stop"), DONE)
+        await answer(plane, msgspec.structs.replace(STATE, grammar=grammar))
+        asked = json.loads(plane.asked[0].content)
+        assert asked.get("response_format", {}).get("json_schema") == form
+        assert asked["edgewise"] == {"mode": "cloud"} | ({"regex": regex} if regex else {})
 
 
 async def test_text_arrives_whole_and_ends_with_finish_and_usage() -> None:
@@ -147,6 +163,29 @@ async def test_an_http_error_names_the_status_and_the_reason(
     plane = ControlPlane(lambda: httpx.Response(status, content=body))
     with pytest.raises(error, match=str(status)):
         await answer(plane)
+
+
+def refused_by_the_plane() -> bytes:
+    fault = InvalidGrammarError("It cannot be followed", where="regex", expected="b", remedy="change it")
+    return error_json(fault.info())
+
+
+@pytest.mark.parametrize(
+    ("body", "number", "message"),
+    [
+        (refused_by_the_plane(), 1112, "It cannot be followed"),
+        (b'{"error": {"message": "no"}}', 1100, "The control plane answered HTTP 400: no"),
+        (b"\xff", 1100, "The control plane answered HTTP 400: \ufffd"),
+    ],
+    ids=["ours", "theirs", "none"],
+)
+async def test_a_request_at_fault_keeps_the_number_that_says_why(body: bytes, number: int, message: str) -> None:
+    plane = ControlPlane(lambda: httpx.Response(400, content=body))
+    with pytest.raises(TierRejectedError) as raised:
+        await answer(plane)
+    told = raised.value.info()
+    assert (told.number, told.message, told.retryable) == (number, message, False)
+    assert number != 1112 or (told.where, told.expected, told.remedy) == ("regex", "b", "change it")
 
 
 async def test_an_unreachable_control_plane_is_a_lost_tier() -> None:

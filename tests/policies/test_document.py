@@ -257,14 +257,14 @@ def test_warnings_never_refuse_and_stand_in_the_order_of_the_text() -> None:
     - {id: a, when: variables.busy, decide: {mode: edge}}
     - {id: b, when: "true", decide: {mode: edge}}
     - {id: c, when: request.turns > 2, decide: {mode: edge}}
-    - {id: d, when: request.turns > 3, decide: {mode: edge, priority: 1}}
+    - {id: d, when: request.turns > 3, decide: {mode: edge, redact: none}}
 """
     policy = Policy.load_for_activation(HEAD + spec + TAIL)
     assert [(w.code, w.line, w.column, w.rule_id) for w in policy.warnings] == [
         ("unused", 5, 21, ""),
         ("unused", 9, 26, ""),
         ("never-reached", 13, 7, "c"),
-        ("not-carried-out", 14, 71, "d"),
+        ("not-carried-out", 14, 69, "d"),
     ]
     assert {warning.severity for warning in policy.warnings} == {"warning"}
     assert policy.warnings[2].message == "c is never reached, nor is what follows it: b always holds"

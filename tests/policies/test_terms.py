@@ -134,13 +134,13 @@ def test_tests_may_expect_terms() -> None:
 def test_what_nothing_carries_out_is_told() -> None:
     policy = Policy.load(deciding({**FULL, "escalate": {"below": 0.55}}))
     told = {warning.message.split()[0] for warning in policy.warnings if warning.code == "not-carried-out"}
-    assert told == {"redact", "escalate", "priority"}
+    assert told == {"redact", "escalate"}
     assert {(warning.severity, warning.rule_id) for warning in policy.warnings} == {("warning", "a")}
     assert [warning.code for warning in policy.warnings].count("no-effect") == 1
 
 
 def test_what_is_carried_out_is_not_told() -> None:
-    outcome = {key: value for key, value in FULL.items() if key not in ("redact", "priority")}
+    outcome = {key: value for key, value in FULL.items() if key != "redact"}
     assert Policy.load(deciding(outcome)).warnings == ()
 
 

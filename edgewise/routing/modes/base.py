@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from edgewise.generation.grammar import InvalidGrammarError
 from edgewise.generation.state import GenerationState
 from edgewise.routing.attempt import Attempt
 from edgewise.routing.plan import Plan
@@ -38,9 +39,10 @@ async def first_in_turn(
     plan: Plan, state: GenerationState, start: StartAttempt, failures: list[EdgewiseError]
 ) -> Opening | None:
     """The first token of the best tier that gives one, the next being asked only when one has failed; no tier is asked
-    twice. None when none does; `failures` then says why."""
+    twice, and none after one that could not follow the answer's grammar: it costs each the same. None when none does;
+    `failures` then says why."""
     tried: set[str] = set()
-    while candidates := plan.candidates(state, frozenset(tried)):
+    while (candidates := plan.candidates(state, frozenset(tried))) and not _unfollowable(failures):
         tier = candidates[0]
         tried.add(tier.name)
         attempt = start(tier)
@@ -71,8 +73,11 @@ def nobody_left(plan: Plan, failures: list[EdgewiseError]) -> TierError:
     """The error for an answer that no tier could begin or continue: it names what each one said, the remedy that helps
     most, and when the first of them may be free.
 
-    When every tier says that the request itself is at fault, that is the answer, with its own number and status.
+    When every tier says that the request itself is at fault, or one that its grammar is, that is the answer, with its
+    own number and status.
     """
+    if unfollowable := _unfollowable(failures):
+        return TierRejectedError(unfollowable[0].info())
     if failures and not any(failure.info().retryable for failure in failures):
         return TierRejectedError(failures[0].info())
     failures = [*plan.passed_over(plan.kinds), *failures]
@@ -94,6 +99,11 @@ def nobody_left(plan: Plan, failures: list[EdgewiseError]) -> TierError:
         remedy=_best_remedy(failures),
         retry_after_s=min(waits, default=RETRY_AFTER_S),
     )
+
+
+def _unfollowable(failures: list[EdgewiseError]) -> list[EdgewiseError]:
+    """Those that find fault with the grammar."""
+    return [failure for failure in failures if failure.info().number == InvalidGrammarError.number]
 
 
 def _best_remedy(failures: list[EdgewiseError]) -> str:

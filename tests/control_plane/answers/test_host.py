@@ -1,12 +1,12 @@
 """Which device may serve whom, which tiers a request may use, and what is recorded of it."""
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 
 from control_plane.accounts.keyring import KeyRing, LiveKey, Principal
-from control_plane.accounts.keys import key_digest, new_key
+from control_plane.accounts.keys import UserTier, key_digest, new_key
 from control_plane.answers.host import ControlHost
 from control_plane.caches.popular import PopularPrompts
 from control_plane.decisions.recorder import DecisionRecorder
@@ -19,6 +19,7 @@ from edgewise.api.owners import Owners
 from edgewise.dialects.chat import ChatMessage, ChatRequest, EdgewiseOptions
 from edgewise.routing.runner import Outcome
 from edgewise.routing.scripted import Script, ScriptedTier
+from edgewise.routing.terms import USER_TIER_RANKS
 from edgewise.routing.tier import Capabilities, TierKind, Usage
 from edgewise.wire.errors import EdgewiseError, ForbiddenError, TierLostError, UnauthenticatedError
 from policies import Decision, Mode, Terms
@@ -139,6 +140,14 @@ def test_contexts_belong_to_a_key_of_a_tenant_and_popular_prompts_are_counted_fo
     for caller in (CALLER, CALLER, *others):
         host.facts(caller, long)
     assert [prompt.salt for prompt in world.popular.top(9)] == [salt]
+
+
+def test_keys_of_a_tenant_share_its_place_and_every_user_tier_has_a_rank() -> None:
+    world = World()
+    world.owners = Owners(bytes(32))
+    same, other = Caller("k2", CALLER.tenant, "premium"), Caller(CALLER.key_id, "t2", "free")
+    assert world.host.tenant(CALLER) == world.host.tenant(same) != world.host.tenant(other)
+    assert set(USER_TIER_RANKS) == set(get_args(UserTier))
 
 
 def test_authentication_needs_an_app_or_an_operator() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -40,6 +41,15 @@ async def test_an_answer_comes_through_whole(gateway: Gateway) -> None:
     assert [chunk.finish for chunk in chunks if chunk.finish] == ["length"]
     assert chunks[-1].usage is not None and chunks[-1].usage.completion_tokens == 40
     assert link.connection_epoch == remote.connection_epoch == 1
+
+
+@pytest.mark.parametrize("able", [False, True])
+async def test_a_node_says_whether_it_holds_answers_to_grammars(gateway: Gateway, able: bool) -> None:
+    tier = GatedTier()
+    tier.capabilities = msgspec.structs.replace(tier.capabilities, grammars=able)
+    await joined(gateway, tier)
+    remote = gateway.registry.get("phone")
+    assert remote is not None and remote.capabilities.grammars == able
 
 
 async def test_a_continuation_starts_where_the_state_ends(gateway: Gateway) -> None:

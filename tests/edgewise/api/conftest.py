@@ -105,6 +105,9 @@ class ScriptedHost:
     def salt(self, caller: Caller) -> bytes:
         return caller.key_id.encode()
 
+    def tenant(self, caller: Caller) -> bytes:
+        return caller.tenant.encode()
+
     def release(self, sid: str) -> None:
         self.released.append(sid)
 

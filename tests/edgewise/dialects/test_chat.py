@@ -6,13 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.dialects.chat import messages_of, parse_chat_request, sampling_of, stops_of
+from edgewise.dialects.chat import (
+    format_fields,
+    grammar_of,
+    messages_of,
+    parse_chat_request,
+    sampling_of,
+    stops_of,
+)
+from edgewise.generation.grammar import InvalidGrammarError
 from edgewise.generation.state import Message, Sampling
 from edgewise.wire.errors import BadRequestError, EdgewiseError, MalformedJsonError, UnsupportedParameterError
 
 
 def body(**fields: object) -> bytes:
     return json.dumps({"model": "edgewise", "messages": [{"role": "user", "content": "hi"}]} | fields).encode()
+
+
+def schema_format(schema: object, **more: object) -> dict[str, object]:
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema} | more}
+
+
+DEEP = json.loads('{"x": [' * 99 + "]}" * 99)
 
 
 def test_defaults_are_openais() -> None:
@@ -43,7 +58,14 @@ def test_parts_and_the_developer_role_become_plain_messages() -> None:
         ({"top_k": 10**30}, BadRequestError, "request body"),
         ({"n": 2}, UnsupportedParameterError, "n"),
         ({"tools": [{}]}, UnsupportedParameterError, "tools"),
-        ({"response_format": {"type": "json_object"}}, UnsupportedParameterError, "response_format"),
+        ({"response_format": {"type": "xml"}}, UnsupportedParameterError, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, BadRequestError, "response_format.json_schema.schema"),
+        ({"response_format": schema_format(True)}, BadRequestError, "response_format.json_schema.schema"),
+        ({"response_format": schema_format({"x": "y" * 40_000})}, InvalidGrammarError, "response_format"),
+        ({"response_format": schema_format(DEEP)}, InvalidGrammarError, "response_format"),
+        ({"edgewise": {"regex": ""}}, InvalidGrammarError, "edgewise.regex"),
+        ({"edgewise": {"regex": "x" * 3000}}, InvalidGrammarError, "edgewise.regex"),
+        ({"edgewise": {"regex": "x"}, "response_format": {"type": "json_object"}}, BadRequestError, "edgewise.regex"),
         ({"edgewise": {"mod": "edge"}}, BadRequestError, "request body"),
     ],
 )
@@ -51,7 +73,7 @@ def test_what_cannot_be_answered_is_refused_by_name(
     fields: dict[str, object], error: type[EdgewiseError], where: str
 ) -> None:
     with pytest.raises(error) as caught:
-        parse_chat_request(body(**fields))
+        grammar_of(parse_chat_request(body(**fields)))
     assert caught.value.where == where
 
 
@@ -67,6 +89,26 @@ def test_unknown_roles_and_pictures_are_refused(message: dict[str, object]) -> N
 def test_a_bias_key_that_is_no_token_id_is_refused(key: str) -> None:
     with pytest.raises(BadRequestError, match="logit_bias"):
         sampling_of(parse_chat_request(body(logit_bias={key: 1})))
+
+
+@pytest.mark.parametrize(
+    ("fields", "grammar"),
+    [
+        ({}, None),
+        ({"response_format": {"type": "text"}}, None),
+        ({"response_format": {"type": "json_object"}}, {"json_schema": {"type": "object"}}),
+        ({"response_format": schema_format({"type": "array"}, strict=True)}, {"json_schema": {"type": "array"}}),
+        ({"edgewise": {"mode": "cloud", "regex": "[0-9]好"}}, {"regex": "[0-9]好"}),
+        ({"edgewise": {"regex": "a"}, "response_format": {"type": "text"}}, {"regex": "a"}),
+    ],
+)
+def test_what_an_answer_is_held_to_goes_there_and_back(
+    fields: dict[str, object], grammar: dict[str, object] | None
+) -> None:
+    found = grammar_of(parse_chat_request(body(**fields)))
+    assert (None if found is None else json.loads(found)) == grammar
+    again = parse_chat_request(body(**format_fields(found, {"mode": "cloud"})))
+    assert grammar_of(again) == found and again.edgewise.mode == "cloud"
 
 
 def test_deep_nesting_is_malformed_and_no_crash() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgewise.generation.penalties import changed_scores, touched_ids, touched_scores
+from edgewise.generation.penalties import Tally, touched_scores
 from edgewise.generation.state import GenerationState, Sampling
 from tests.factories.states import make_state
 
@@ -45,11 +45,27 @@ def test_scores_are_those_of_a_naive_loop(sampling: Sampling, prompt: tuple[int,
 
 def test_only_repetition_looks_at_the_prompt() -> None:
     for sampling in (Sampling(frequency_penalty=1.0), Sampling(presence_penalty=1.0)):
-        assert touched_ids(make_state(prompt_ids=(1, 2), output_ids=(3,), sampling=sampling)).tolist() == [3]
-    repeating = make_state(prompt_ids=(1, 2), output_ids=(3,), sampling=Sampling(repetition_penalty=2.0))
-    assert touched_ids(repeating).tolist() == [1, 2, 3]
-    assert changed_scores(np.array([3.0, -3.0, 0.0]), np.array([1, 2, 3]), repeating).tolist() == [1.5, -6.0, 0.0]
+        assert Tally(make_state(prompt_ids=(1, 2), output_ids=(3,), sampling=sampling)).ids.tolist() == [3]
+    repeating = Tally(make_state(prompt_ids=(1, 2), output_ids=(3,), sampling=Sampling(repetition_penalty=2.0)))
+    assert repeating.ids.tolist() == [1, 2, 3]
+    assert repeating.changed(np.array([3.0, -3.0, 0.0])).tolist() == [1.5, -6.0, 0.0]
 
 
 def test_without_rules_nothing_is_touched() -> None:
-    assert len(touched_ids(make_state(output_ids=(1, 2)))) == 0
+    tally = Tally(make_state(output_ids=(1, 2)))
+    tally.add(3)
+    assert len(tally.ids) == 0
+
+
+@settings(max_examples=200, deadline=None)
+@given(rules, ids, ids, st.lists(st.integers(0, 7), max_size=8))
+def test_a_tally_that_goes_on_is_one_that_is_made_anew_to_the_bit(
+    sampling: Sampling, prompt: tuple[int, ...], said: tuple[int, ...], more: list[int]
+) -> None:
+    state = make_state(prompt_ids=prompt, output_ids=said, sampling=sampling)
+    tally = Tally(state)
+    for token in more:
+        tally.add(token)
+        state = state.advanced((token,), "")
+        for kept, anew in zip(touched_scores(LOGITS, state, tally), touched_scores(LOGITS, state), strict=True):
+            assert kept.tobytes() == anew.tobytes()

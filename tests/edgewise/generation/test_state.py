@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from edgewise.generation.state import SALT_MAX_BYTES, GenerationState, Message, Sampling
+from edgewise.generation.state import RANK_MAX, SALT_MAX_BYTES, GenerationState, Message, Sampling
 
 FULL_SAMPLING = Sampling(
     temperature=0.7,
@@ -37,6 +37,8 @@ FULL = GenerationState(
     probabilities=True,
     salt=b"\x00\xff of an owner",
     alone=True,
+    tenant=b"\xfe of several keys",
+    rank=-3,
 )
 
 
@@ -74,6 +76,21 @@ def test_a_salt_longer_than_names_can_be_keyed_by_is_refused() -> None:
     too_long = msgspec.structs.replace(longest, salt=bytes(SALT_MAX_BYTES + 1))
     with pytest.raises(msgspec.ValidationError, match="salt"):
         msgspec.msgpack.decode(msgspec.msgpack.encode(too_long), type=GenerationState)
+
+
+def test_a_state_of_a_peer_that_knows_no_rank_stands_in_the_middle() -> None:
+    fields = msgspec.msgpack.decode(msgspec.msgpack.encode(msgspec.structs.replace(FULL, tools=None)))
+    del fields["rank"], fields["tenant"]
+    old = msgspec.msgpack.decode(msgspec.msgpack.encode(fields), type=GenerationState)
+    assert (old.rank, old.tenant) == (0, b"")
+
+
+@pytest.mark.parametrize("rank", [RANK_MAX + 1, -RANK_MAX - 1, 2**60])
+def test_a_rank_beyond_all_that_gateways_give_is_refused(rank: int) -> None:
+    with pytest.raises(msgspec.ValidationError, match="rank"):
+        msgspec.msgpack.decode(
+            msgspec.msgpack.encode(msgspec.structs.replace(FULL, tools=None, rank=rank)), type=GenerationState
+        )
 
 
 def test_advancing_changes_only_what_was_said() -> None:

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgewise.generation.drawing import Rough
+from edgewise.generation.penalties import Tally
 from edgewise.generation.probabilities import token_probability
 from edgewise.generation.sampling import LogitsError, next_token
 from edgewise.generation.state import GenerationState, Sampling
-from edgewise.generation.verification import Ask, Said, next_tokens
+from edgewise.generation.verification import Ask, Said, next_tokens, verified
 from tests.factories.states import make_state
 
 TINY = 4
@@ -137,3 +138,22 @@ def test_rows_and_asks_must_agree() -> None:
     with pytest.raises(LogitsError):
         next_tokens(np.zeros((2, TINY), np.float32), [Ask(tiny_state())])
     assert next_tokens(np.zeros((0, TINY), np.float32), []) == list[Said]()
+
+
+@given(seed=st.integers(0, 99), drafts=st.lists(st.integers(0, 3), min_size=12, max_size=12))
+@settings(max_examples=15, deadline=None)
+def test_a_tally_that_is_kept_over_the_steps_changes_no_answer(seed: int, drafts: list[int]) -> None:
+    """Of a vocabulary in which tokens are found by bounds, drafts right and wrong."""
+    few = dict.fromkeys(range(8), 6.0)
+    rules = Sampling(temperature=0.05, repetition_penalty=1.7, frequency_penalty=0.9, logit_bias=few)
+    state = kept = tiny_state(sampling=rules, seed=seed, max_tokens=99)
+    tally, said = Tally(kept), list[int]()
+    for wrong in drafts:
+        answer = next_token(model(state.prompt_ids + tuple(said), 1200), state)
+        guess = (answer,) if wrong else (answer + 1,)
+        step = verified(rows_of(kept, guess, 1200), Ask(kept, guess, tally=tally))
+        kept, said = step.state, [*said, *step.ids]
+        for token in step.ids:
+            assert token == next_token(model(state.prompt_ids + state.output_ids, 1200), state)
+            state = state.advanced((token,), "")
+    assert kept == state

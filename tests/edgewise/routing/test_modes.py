@@ -2,8 +2,10 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
+from edgewise.generation.grammar import InvalidGrammarError
 from edgewise.generation.state import GenerationState
 from edgewise.routing.attempt import Attempt
 from edgewise.routing.modes import MODES
@@ -11,11 +13,20 @@ from edgewise.routing.modes.base import REMEDY
 from edgewise.routing.plan import Limits, Plan, can_serve
 from edgewise.routing.scripted import Script, ScriptedTier
 from edgewise.routing.tier import Capabilities, Tier, TierKind
-from edgewise.wire.errors import NoTierError, TierError, TierLostError, TierRefusedError, TierTimeoutError
+from edgewise.wire.errors import (
+    NoTierError,
+    TierError,
+    TierLostError,
+    TierRefusedError,
+    TierRejectedError,
+    TierTimeoutError,
+)
 
 STATE = GenerationState(
     prompt_ids=(1, 2), messages=(), model="m", max_tokens=10, seed=1, tokenizer_digest="t", template_digest="c"
 )
+HELD = msgspec.structs.replace(STATE, grammar='{"regex":"a"}')
+HOLDING = Capabilities(models=("m",), grammars=True)
 BOTH: tuple[TierKind, ...] = ("edge", "cloud")
 
 
@@ -127,6 +138,39 @@ async def test_race_survives_a_failing_runner_and_then_tries_the_rest() -> None:
     assert (await opened(plan(edge, broken, spare, mode="race")))[0] == "c2"
 
 
+@pytest.mark.parametrize("mode", ["prefer-edge", "race", "edge"])
+async def test_an_answer_under_a_grammar_is_made_by_a_tier_that_holds_it_to_one(mode: str) -> None:
+    edge, other = ScriptedTier("e", "edge", Script()), ScriptedTier("e2", "edge", Script(), HOLDING)
+    assert (await opened(plan(edge, other, mode=mode), HELD))[0] == "e2"
+    for able in (plan(edge, other, mode=mode), plan(mode=mode)):
+        able.check_grammars(HELD)
+    with pytest.raises(TierRejectedError, match="holds an answer") as raised:
+        plan(edge, mode=mode, kinds=("edge",)).check_grammars(HELD)
+    told = raised.value.info()
+    assert (told.code, told.retryable, edge.states) == ("unsupported_parameter", False, [])
+
+
+@pytest.mark.parametrize("mode", ["prefer-edge", "race", "edge"])
+async def test_a_tier_that_is_gone_is_no_tier_without_grammars(mode: str) -> None:
+    gone = Script(fails_at=0, error=TierLostError("e2 is gone"))
+    edge, lost = ScriptedTier("e", "edge", Script()), ScriptedTier("e2", "edge", gone, HOLDING)
+    with pytest.raises(NoTierError, match="e2 is gone") as raised:
+        await opened(plan(edge, lost, mode=mode), HELD)
+    assert "holds an answer" not in str(raised.value) and raised.value.info().retryable
+    plan(edge, mode=mode).check_grammars(HELD.advanced((5,), "x"))
+
+
+@pytest.mark.parametrize("mode", ["prefer-cloud", "prefer-edge", "race", "cloud"])
+async def test_a_grammar_that_one_tier_cannot_follow_is_tried_on_no_other(mode: str) -> None:
+    fault = TierRejectedError(InvalidGrammarError("too much", where="grammar").info())
+    tiers = [ScriptedTier(f"c{n}", "cloud", Script(fails_at=0, error=fault), HOLDING) for n in range(3)]
+    lost = ScriptedTier("e", "edge", Script(fails_at=0), HOLDING)
+    with pytest.raises(TierRejectedError, match="too much") as raised:
+        await opened(plan(lost, *tiers, mode=mode), HELD)
+    assert raised.value.info().number == 1112
+    assert sum(len(tier.states) for tier in tiers) == 1
+
+
 @pytest.mark.parametrize(
     ("capabilities", "state", "able"),
     [
@@ -137,6 +181,8 @@ async def test_race_survives_a_failing_runner_and_then_tries_the_rest() -> None:
         (Capabilities(models=("m",)), {}, True),
         (Capabilities(models=("m",)), {"local_only": True}, False),
         (Capabilities(models=("m",), continues=False), {"output_text": "x"}, False),
+        (Capabilities(models=("m",)), {"grammar": '{"regex":"a"}'}, False),
+        (Capabilities(models=("m",), grammars=True), {"grammar": '{"regex":"a"}'}, True),
         (
             Capabilities(models=("m",), tokenizer_digest="t", template_digest="c", context_tokens=9),
             {"output_text": "x"},

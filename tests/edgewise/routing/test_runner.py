@@ -10,7 +10,7 @@ from edgewise.routing.plan import Limits, Plan
 from edgewise.routing.runner import Job, Outcome
 from edgewise.routing.scripted import Script, ScriptedTier
 from edgewise.routing.seams import Seams
-from edgewise.routing.tier import Capabilities, Chunk
+from edgewise.routing.tier import Capabilities, Chunk, Usage
 from edgewise.streams.entries import (
     CancelEntry,
     EndEntry,
@@ -19,7 +19,7 @@ from edgewise.streams.entries import (
     WarnEntry,
     encode_entry,
 )
-from edgewise.wire.errors import BadRequestError, TierLostError
+from edgewise.wire.errors import BadRequestError, TierLostError, UnsupportedParameterError
 from tests.edgewise.routing.bench import SID, STATE, WORDS, Bench, cloud, edge, ids, speakers, text
 
 
@@ -73,6 +73,31 @@ async def test_an_answer_that_has_begun_waits_for_its_only_tier_to_come_back(ben
     outcome, entries = await bench.answer(lost)
     assert text(entries) == "".join(WORDS)
     assert outcome.finish == "stop"
+
+
+def holding(tier: ScriptedTier) -> ScriptedTier:
+    tier.capabilities = msgspec.structs.replace(tier.capabilities, grammars=True)
+    return tier
+
+
+async def test_an_answer_under_a_grammar_waits_for_its_only_tier_to_come_back(bench: Bench) -> None:
+    """Beside a device that holds nothing to one, and could not have begun it."""
+
+    def comes_back() -> None:
+        bench.tiers = [edge(), holding(cloud())]
+
+    bench.on_nap = comes_back
+    state = msgspec.structs.replace(STATE, grammar='{"regex":"a"}')
+    outcome, entries = await bench.answer(edge(), holding(cloud(fails_at=4)), state=state)
+    assert text(entries) == "".join(WORDS) and outcome.finish == "stop" and bench.now > 0
+
+
+async def test_an_answer_under_a_grammar_is_not_begun_where_nobody_holds_it_to_one(bench: Bench) -> None:
+    state = msgspec.structs.replace(STATE, grammar='{"regex":"a"}')
+    outcome, entries = await bench.answer(tier := edge(), state=state)
+    assert [type(entry) for entry in entries] == [ErrorEntry, EndEntry]
+    assert [failure.info().number for failure in outcome.failures] == [UnsupportedParameterError.number]
+    assert not tier.states and bench.now == 0
 
 
 async def test_when_nobody_is_left_the_part_stays_and_the_error_ends_it(bench: Bench) -> None:
@@ -263,6 +288,38 @@ async def test_from_ids_to_text_and_back_to_ids_nothing_is_doubled(bench: Bench)
     assert [tier for tier, _ in speakers(entries)] == ["edge:a", "cloud:up", "cloud:w"]
     assert text(entries) == "".join(WORDS)
     assert outcome.finish == "stop"
+
+
+class Counting(TextOnly):
+    """Counts for itself: the answer so far is part of its prompt, and its own words alone are said by it."""
+
+    async def generate(self, state, attempt):  # type: ignore[no-untyped-def]
+        begun = len(state.output_text.split())
+        async for chunk in super().generate(state, attempt):  # type: ignore[no-untyped-call]
+            usage = Usage(30 + begun, len(WORDS) - begun) if chunk.finish else None
+            yield msgspec.structs.replace(chunk, usage=usage)
+
+
+@pytest.mark.parametrize(
+    ("first", "encode", "prompt"),
+    [
+        (edge(fails_at=7), True, 3),
+        (Counting("cloud:a", "cloud", Script(fails_at=7), Capabilities(models=("big",))), True, 3),
+        (Counting("cloud:a", "cloud", Script(fails_at=7), Capabilities(models=("big",))), False, 30),
+    ],
+    ids=["ids-to-text", "text-to-text", "text-alone"],
+)
+async def test_what_every_tier_said_is_counted(bench: Bench, first: ScriptedTier, encode: bool, prompt: int) -> None:
+    state = STATE if encode else msgspec.structs.replace(STATE, prompt_ids=())
+    last = Counting("cloud:b", "cloud", Script(), Capabilities(models=("big",)))
+    outcome, entries = await bench.answer(first, last, state=state, encode=encode)
+    assert text(entries) == "".join(WORDS)
+    assert (outcome.usage.prompt_tokens, outcome.usage.completion_tokens) == (prompt, 12)
+
+
+async def test_one_tier_that_counts_for_itself_is_believed(bench: Bench) -> None:
+    outcome, _ = await bench.answer(Counting("cloud:a", "cloud", Script(), Capabilities(models=("big",))))
+    assert outcome.usage == Usage(30, 12)
 
 
 async def test_tiers_that_bring_nothing_are_not_tried_for_ever(bench: Bench) -> None:
