@@ -13,9 +13,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cloud_rows
+from benchmarks import cloud_rows, cloud_speculation
 from benchmarks.cloud_crowd import ANSWER_TOKENS, prompts, repeating
-from benchmarks.cloud_peers import CONTINUOUS, GENERATE, VLLM, Subject, ours, transformers, vllm
+from benchmarks.cloud_peers import CONTINUOUS, GENERATE, ROUNDED, VLLM, Subject, ours, rounded, transformers, vllm
 from benchmarks.cloud_rows import Samples
 from benchmarks.edge_limit import bandwidth
 from benchmarks.edge_models import random_directory
@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(directory: Path, rounds: int, peers: Sequence[str]) -> list[Row]:
     """All rounds of one Hugging Face directory, beside the peers of these names."""
-    subjects, reasons = [ours(directory, THREADS)], dict[str, str]()
+    subjects = [ours(directory, THREADS), *(rounded(directory, THREADS, kind) for kind in ROUNDED)]
+    reasons = dict[str, str]()
     for engine in peers:
         try:
             subjects.append(_PEERS[engine](directory))
@@ -50,8 +51,9 @@ def run(directory: Path, rounds: int, peers: Sequence[str]) -> list[Row]:
     weights = sum(file.stat().st_size for file in directory.glob("*.safetensors"))
     bytes_per_s, flop_per_s = bandwidth((THREADS,), _say)[THREADS], _compute()
     found = _in_turn(subjects, rounds)
-    rows = cloud_rows.speed_rows(found, reasons, weights, bytes_per_s)
-    return [*rows, _copied(directory, rounds), *cloud_rows.limit_rows(bytes_per_s, flop_per_s, weights)]
+    rows = cloud_rows.speed_rows(found, reasons, weights, bytes_per_s) + cloud_rows.rounded_rows(found, reasons)
+    rows += [_copied(directory, rounds), *cloud_speculation.rows(THREADS, rounds, _say)]
+    return rows + cloud_rows.limit_rows(bytes_per_s, flop_per_s, weights)
 
 
 _PEERS: dict[str, Callable[[Path], Subject]] = {

@@ -17,6 +17,7 @@ from benchmarks.cloud_crowd import Crowd
 from benchmarks.edge_process import Operation, serve
 from cloud_worker.engine.core import TorchEngine
 from cloud_worker.engine.loader import FORMAT, load_model
+from cloud_worker.engine.model.linear import AS_STORED, KINDS
 from cloud_worker.engine.numerics import EngineOptions
 from edgewise.generation.state import GenerationState, Sampling
 from edgewise.wire.manifest import Manifest
@@ -70,8 +71,15 @@ class Ours:
 def open_ours(arguments: argparse.Namespace) -> dict[str, Operation]:
     """Load the model and give the operations."""
     torch.set_num_threads(arguments.threads)
-    options = EngineOptions(precision="bfloat16", slots=SLOTS, speculation=arguments.speculation)
-    manifest = Manifest(
+    options = EngineOptions(
+        precision="bfloat16", weights=arguments.weights, slots=SLOTS, speculation=arguments.speculation
+    )
+    return {"crowd": Ours(load_model(arguments.directory, bench_manifest(), options)).crowd}
+
+
+def bench_manifest() -> Manifest:
+    """What an engine is told of a directory without a manifest; answers have no end of their own."""
+    return Manifest(
         name="bench",
         tier="cloud",
         format=FORMAT,
@@ -82,7 +90,6 @@ def open_ours(arguments: argparse.Namespace) -> dict[str, Operation]:
         tokenizer_digest="",
         template_digest="",
     )
-    return {"crowd": Ours(load_model(arguments.directory, manifest, options)).crowd}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -91,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("directory", type=Path)
     found.add_argument("threads", type=int)
     found.add_argument("--speculation", default="off")
+    found.add_argument("--weights", choices=KINDS, default=AS_STORED)
     return found
 
 

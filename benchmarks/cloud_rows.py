@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Final
 
-from benchmarks.cloud_peers import CONTINUOUS, OURS, VLLM
+from benchmarks.cloud_peers import CONTINUOUS, OURS, ROUNDED, VLLM, rounded_name
 from benchmarks.report import Floor, Row, percentile, row
 
 VLLM_FLOOR: Final = 1.0
@@ -17,6 +17,8 @@ CONTINUOUS_AT: Final = 32
 SHARED_FLOOR: Final = 1.5
 BANDWIDTH_FLOOR: Final = 0.55
 COPY_FLOOR: Final = 2.0
+ROUNDED_FLOORS: Final = {"1 concurrent": 1.5, "8 concurrent": 1.2}
+"""Of 8-bit weights beside the bfloat16 of vLLM."""
 
 
 @dataclass
@@ -48,7 +50,7 @@ def speed_rows(found: Found, reasons: Mapping[str, str], weight_bytes: int, byte
     """Output tokens/s, first tokens and gaps of ours beside each peer, at each concurrency."""
     rows = []
     for condition, engines in found.items():
-        peers = dict.fromkeys([*(engine for engine in engines if engine != OURS), *reasons])
+        peers = dict.fromkeys([*(engine for engine in engines if not engine.startswith(OURS)), *reasons])
         for peer in peers:
             theirs = engines.get(peer, Samples(reason=reasons.get(peer, "it did not run")))
             rows.append(_speed(condition, engines[OURS], peer, theirs))
@@ -56,6 +58,33 @@ def speed_rows(found: Found, reasons: Mapping[str, str], weight_bytes: int, byte
             rows.append(_bandwidth(engines[OURS], weight_bytes, bytes_per_s))
         if VLLM in engines:
             rows += _waits(condition, engines[OURS], engines[VLLM])
+    return rows
+
+
+def rounded_rows(found: Found, reasons: Mapping[str, str]) -> list[Row]:
+    """Ours with each kind of rounded weights beside ours and beside vLLM, both in bfloat16."""
+    rows = []
+    for condition, engines in found.items():
+        for kind in ROUNDED:
+            mine = engines[rounded_name(kind)]
+            for peer in (OURS, VLLM):
+                theirs = engines.get(peer, Samples(reason=reasons.get(peer, "it did not run")))
+                lost = mine.reason or theirs.reason
+                least = ROUNDED_FLOORS.get(condition) if peer == VLLM and kind != "int4" else None
+                rows.append(
+                    row(
+                        f"output, {kind} weights",
+                        condition,
+                        "tok/s",
+                        "higher",
+                        _median(mine.tokens_per_s),
+                        peer=f"{peer} bfloat16",
+                        peer_value=None if lost else _median(theirs.tokens_per_s),
+                        samples=len(mine.tokens_per_s),
+                        floor=Floor("ratio", ">=", least) if least else None,
+                        reason=lost,
+                    )
+                )
     return rows
 
 

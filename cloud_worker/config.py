@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cloud_worker.engine.numerics import EngineOptions, Precision, Speculation
+from cloud_worker.engine.gpu.device import usable_device
+from cloud_worker.engine.model.linear import AS_STORED, KINDS
+from cloud_worker.engine.numerics import EngineOptions, Numerics, Precision, Speculation, WeightKind
 from edgewise import settings
 from edgewise.api.web_pages import LOOPBACK
 from edgewise.settings import Setting, SettingsTable
@@ -16,6 +18,7 @@ from edgewise.wire.errors import ConfigError
 
 STREAMS = ("disk", "memory")
 SPECULATION = ("auto", "off")
+NUMERICS = ("exact", "fast")
 _PORT_MAX = 65535
 
 
@@ -51,10 +54,13 @@ SETTINGS = SettingsTable(
         "precision": Setting(
             "float32 or bfloat16", fits=lambda name: name in {"", "float32", "bfloat16"}, flag="--precision"
         ),
+        "weights": Setting(f"one of {', '.join(KINDS)}", fits=lambda kind: kind in KINDS, flag="--weights"),
+        "numerics": Setting(f"one of {', '.join(NUMERICS)}", fits=lambda choice: choice in NUMERICS),
         "threads": settings.count("--threads"),
         "slots": settings.count("--slots"),
         "max_queue": settings.count(),
         "kv_cache_mb": Setting("MiB, 1 or more", int, lambda mib: mib > 0),
+        "draft_model": settings.model_directory("--draft-model"),
         "speculation": Setting(f"one of {', '.join(SPECULATION)}", fits=lambda choice: choice in SPECULATION),
         "throttle_tokens_per_s": settings.tokens_per_s("--throttle"),
         "sample_interval_s": settings.seconds(),
@@ -70,12 +76,13 @@ class WorkerConfig:
     clients itself. http_key: what those must show; only a loopback address can do without. streams: where their answers
     are kept, `disk` or `memory`, for stream_ttl_s after their end. drain_s: what running ones get at a stop.
     key_file stands over key, and is keys.json or one node key.
-    device: cpu; the engine's path for GPUs is not there yet, and others are refused.
-    precision: float32 or bfloat16; empty chooses float32.
+    device: cpu, cuda or cuda:N. numerics: `exact`, or on a GPU `fast`, where a token's bits depend on its companions.
+    precision: float32 or bfloat16; empty chooses bfloat16 on a GPU and beside rounded weights, float32 otherwise.
+    weights: `as-stored`, or on the CPU rounded when they are loaded: `int8`, `int4`, `int8-dynamic` (activations, too).
     threads: None chooses 1 on up to two cores, else half of them. throttle_tokens_per_s: per answer; None is no limit.
     slots: answers made at once. kv_cache_mb: MiB of keys and values, those kept for prompts to come among them; None
     takes a quarter of what memory is free, at most what the slots can use. speculation: `auto` drafts tokens where it
-    pays, `off` never does; neither changes an answer.
+    pays, `off` never does; neither changes an answer. draft_model: a small one of the same tokenizer that drafts, too.
     """
 
     model_dir: Path
@@ -91,10 +98,13 @@ class WorkerConfig:
     data_dir: Path = Path(".edgewise/worker")
     device: str = "cpu"
     precision: str = ""
+    weights: WeightKind = "as-stored"
+    numerics: Numerics = "exact"
     threads: int | None = None
     slots: int = 16
     max_queue: int = 64
     kv_cache_mb: int | None = None
+    draft_model: Path | None = None
     speculation: Speculation = "auto"
     throttle_tokens_per_s: float | None = None
     sample_interval_s: float = 10.0
@@ -114,6 +124,21 @@ class WorkerConfig:
                 where=SETTINGS.ways("http_key"),
                 expected="a key, where the address is not one of this machine alone",
                 remedy=f"set {SETTINGS.variable('http_key')}, or serve at 127.0.0.1",
+            )
+
+        if self.draft_model is not None and self.speculation == "off":
+            raise ConfigError(
+                "There is a draft model, and speculation is off",
+                where=f"{SETTINGS.ways('draft_model')}, {SETTINGS.ways('speculation')}",
+                expected="drafts, or no model for them",
+                remedy="leave one of the two out",
+            )
+        if self.draft_model is not None and self.device != "cpu":
+            raise ConfigError(
+                f"There are no draft models on {self.device}",
+                where=f"{SETTINGS.ways('draft_model')}, {SETTINGS.ways('device')}",
+                expected="a draft model on the CPU alone",
+                remedy="leave it out",
             )
 
     @classmethod
@@ -138,15 +163,16 @@ class WorkerConfig:
 
     @property
     def engine_options(self) -> EngineOptions:
-        """What the engine needs of this. Raises ConfigError for a device that it has no path for."""
-        if self.device != "cpu":
-            raise ConfigError(
-                f"The engine computes on CPUs; there is no path for {self.device} yet",
-                where=SETTINGS.ways("device"),
-                expected="cpu",
-                remedy="serve GPUs by vLLM, SGLang or another engine as an upstream (EDGEWISE_UPSTREAMS)",
-            )
-        precision: Precision = "bfloat16" if self.precision == "bfloat16" else "float32"
+        """What the engine needs of this. Raises ConfigError for a device that it cannot compute on."""
+        on_cpu = self.device == "cpu"
+        usual = "float32" if on_cpu and self.weights == AS_STORED else "bfloat16"
+        precision: Precision = "bfloat16" if (self.precision or usual) == "bfloat16" else "float32"
         return EngineOptions(
-            precision=precision, slots=self.slots, kv_cache_mb=self.kv_cache_mb, speculation=self.speculation
+            device=self.device if on_cpu else str(usable_device(self.device)),
+            numerics=self.numerics,
+            precision=precision,
+            weights=self.weights,
+            slots=self.slots,
+            kv_cache_mb=self.kv_cache_mb,
+            speculation=self.speculation,
         )

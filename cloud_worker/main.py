@@ -70,7 +70,8 @@ def _shown(listener: socket.socket) -> str:
 def load_model(config: WorkerConfig) -> tuple[TorchEngine, ChatTokenizer]:
     """Engine and tokenizer of the model directory; sets torch's threads for the whole process. Raises as run_worker."""
     torch.set_num_threads(config.engine_threads)
-    return load_engine(config.model_dir, config.engine_options), ChatTokenizer.load(config.model_dir)
+    engine = load_engine(config.model_dir, config.engine_options, config.draft_model)
+    return engine, ChatTokenizer.load(config.model_dir)
 
 
 def new_link(

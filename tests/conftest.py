@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["log_server", "mortal_valkey", "postgres_server", "redis_server", "valkey_server"]
 
 ID_MAX_CHARS = 24
+
+os.environ.setdefault("TRITON_INTERPRET", "1")  # read as Triton is imported, which transformers does in other tests
 
 # How long an example takes says how busy the machine is, and nothing about what is tested.
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

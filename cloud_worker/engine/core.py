@@ -1,4 +1,4 @@
-"""TorchEngine: the Engine around scheduler, model, sampler and speculation. What is said depends on the state alone.
+"""TorchEngine: the Engine around scheduler, model, sampling and speculation. What is said depends on the state alone.
 
     step    propose drafts ─► plan ─► one call of the model ─► a token for each row that is wanted, drafts held or not
 
@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 
 from cloud_worker.engine.blocks import BlockPool
 from cloud_worker.engine.exactness import kernels_digest
-from cloud_worker.engine.model.decoder import Decoder
+from cloud_worker.engine.model.base import Model
 from cloud_worker.engine.numerics import EngineOptions, numerics_id
 from cloud_worker.engine.requests import Request
 from cloud_worker.engine.scheduler import Limits, Scheduler
 from cloud_worker.engine.speculation.drafting import Wanted
-from cloud_worker.engine.speculation.speculator import Speculator
+from cloud_worker.engine.speculation.speculator import SpeculationCounts, Speculator
 from cloud_worker.engine.work import Segment
+from edgewise.generation.grammar import Constraint
+from edgewise.generation.grammar_masks import Grammars, constraint_of
+from edgewise.generation.penalties import Tally
 from edgewise.generation.sampling import check_sampling
 from edgewise.generation.state import GenerationState
 from edgewise.generation.verification import Ask, Said, verified
@@ -48,6 +51,8 @@ class _Answer:
     eos_ids: frozenset[int]
     limit: int
     ids: list[int]
+    tally: Tally
+    constraint: Constraint | None = None
 
     @property
     def left(self) -> int:
@@ -64,7 +69,7 @@ class TorchEngine:
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: Model,
         manifest: Manifest,
         options: EngineOptions | None = None,
         clock: Callable[[], float] = time.perf_counter,
@@ -74,11 +79,16 @@ class TorchEngine:
     ) -> None:
         self.options = options or EngineOptions()
         self._decoder, self._manifest, self._clock = decoder, manifest, clock
-        self._numerics_id = numerics_id(self.options, kernels_digest(decoder.weights.norm.dtype), exact=exact)
+        norm = decoder.weights.norm
+        looked = decoder.digested_rows, decoder.named
+        kernels = kernels_digest(norm.dtype, self.options.weights, norm.device, *looked)
+        self._numerics_id = numerics_id(self.options, kernels, exact=exact)
         self._context = min(manifest.context_tokens, decoder.config.sizes.max_position_embeddings)
         limits = Limits(self.options.slots, self.options.step_tokens, self.options.queue_tokens)
         self._scheduler = Scheduler(BlockPool(decoder.kv.blocks), limits)
         self._speculator = speculator
+        self._drafted = speculator.counts if speculator else SpeculationCounts()
+        self.grammars: Grammars | None = None
         self._answers: dict[str, _Answer] = {}
         self._over: list[StepOutput] = []
         self._prompt_tokens = self._output_tokens = 0
@@ -107,21 +117,24 @@ class TorchEngine:
         if attempt in self._answers or any(output.attempt == attempt for output in self._over):
             raise ConflictError(f"The attempt {attempt} runs already", expected="a new attempt id")
         limit = min(state.max_tokens, self._context - len(state.prompt_ids))
-        if len(state.output_ids) >= limit:
-            self._over.append(StepOutput(attempt, (), "length"))
+        eos_ids = frozenset(state.eos_ids or self._manifest.eos_ids)
+        constraint = constraint_of(self.grammars, state, eos_ids, self.vocab_size)
+        complete = constraint is not None and constraint.complete(state.output_ids)
+        if complete or len(state.output_ids) >= limit:
+            self._over.append(StepOutput(attempt, (), "stop" if complete else "length"))
             return
         request = Request(
             attempt,
             state.prompt_ids,
             limit,
             list(state.output_ids),
-            tenant=state.salt,
-            tier=0,
+            tenant=state.tenant or state.salt,
+            tier=state.rank,
             salt=state.salt,
         )
         self._scheduler.submit(request)
-        eos_ids = frozenset(state.eos_ids or self._manifest.eos_ids)
-        self._answers[attempt] = _Answer(request, state, eos_ids, limit, [*state.prompt_ids, *state.output_ids])
+        known = [*state.prompt_ids, *state.output_ids]
+        self._answers[attempt] = _Answer(request, state, eos_ids, limit, known, Tally(state), constraint)
 
     def step(self) -> list[StepOutput]:
         """One call of the model for prompts, next tokens and drafts together; empty when there is nothing to do."""
@@ -140,13 +153,14 @@ class TorchEngine:
         logits: Logits = self._decoder.logits(hidden).numpy()
         said = self._read_out(plan.segments, logits)
         seconds = self._clock() - began
+        self._account(plan.segments, said, seconds)  # before the scheduler uses the segments again
         ended = [attempt for attempt, each in said.items() if each.finish]
         self._scheduler.advance({attempt: each.ids for attempt, each in said.items()}, ended, seconds)
         for attempt, each in said.items():
             if each.error:
                 self._scheduler.cancel(attempt)
-        self._account(plan.segments, said, seconds)
-        return outputs + [self._told(attempt, each) for attempt, each in said.items()]
+        held = {attempt: len(each.blocks) for each in plan.segments for attempt in (each.request, *each.also)}
+        return outputs + [self._told(attempt, each, held[attempt]) for attempt, each in said.items()]
 
     def cancel(self, attempt: str) -> None:
         """Forget an answer; its blocks are free at once. Unknown attempts are ignored."""
@@ -156,7 +170,6 @@ class TorchEngine:
 
     def stats(self) -> EngineStats:
         scheduler = self._scheduler
-        counts = self._speculator.counts if self._speculator else None
         return EngineStats(
             running=scheduler.running,
             queued=scheduler.waiting,
@@ -167,8 +180,8 @@ class TorchEngine:
             kv_bytes=scheduler.pool.used * self._decoder.kv.size_bytes // self._decoder.kv.blocks,
             kv_capacity_bytes=self._decoder.kv.size_bytes,
             admitted=self._admitted,
-            drafted=sum(counts.drafted.values()) if counts else 0,
-            accepted=sum(counts.accepted.values()) if counts else 0,
+            drafted=sum(self._drafted.drafted.values()),
+            accepted=sum(self._drafted.accepted.values()),
             reused_tokens=scheduler.reused_tokens,
         )
 
@@ -180,32 +193,27 @@ class TorchEngine:
     # -- drafts -------------------------------------------------------------------------------------------------------
 
     def _proposed(self) -> dict[str, tuple[int, ...]]:
-        if self._speculator is None:
-            return {}
         answering = [self._answers[request.id] for request in self._scheduler.answering]
         wanted = [
             Wanted(answer.request.id, answer.ids, answer.limit - len(answer.state.output_ids) - 1)
             for answer in answering
         ]
-        try:
-            proposed = self._speculator.propose(wanted, prompt_rows=self._scheduler.prompt_tokens_next)
-        except Exception:  # noqa: BLE001  logged there; whatever a drafter raises must not end an answer
-            self._draft_no_more()
-            return {}
+        rows, proposed = self._scheduler.prompt_tokens_next, dict[str, tuple[int, ...]]()
+        self._speculated(lambda speculator: proposed.update(speculator.propose(wanted, prompt_rows=rows)))
         return {attempt: tuple(takewhile(self._is_known, ids)) for attempt, ids in proposed.items()}
 
     def _begin_drafts(self, attempt: str) -> None:
+        self._speculated(lambda speculator: speculator.begin(attempt, self._answers[attempt].state))
+
+    def _speculated(self, act: Callable[[Speculator], None]) -> None:
+        """Whatever a drafter raises costs speed, never an answer."""
         if self._speculator is None:
             return
         try:
-            self._speculator.begin(attempt, self._answers[attempt].state)
-        except Exception:  # noqa: BLE001  logged there; whatever a drafter raises must not end an answer
-            self._draft_no_more()
-
-    def _draft_no_more(self) -> None:
-        """A drafter that fails costs speed, never an answer."""
-        logger.exception("speculation failed, and is off until the worker starts again")
-        self._speculator = None
+            act(self._speculator)
+        except Exception:
+            logger.exception("speculation failed, and is off until the worker starts again")
+            self._speculator = None
 
     def _is_known(self, token: int) -> bool:
         return 0 <= token < self.vocab_size
@@ -223,18 +231,20 @@ class TorchEngine:
             drafts = segment.ids[len(segment.ids) - segment.wanted + 1 :]
             for attempt in (segment.request, *segment.also):
                 answer = self._answers[attempt]
-                said[attempt] = verified(rows, Ask(answer.state, drafts, answer.eos_ids, answer.left))
+                ask = Ask(answer.state, drafts, answer.eos_ids, answer.left, answer.constraint, answer.tally)
+                said[attempt] = verified(rows, ask)
                 answer.say(said[attempt])
         return said
 
-    def _told(self, attempt: str, said: Said) -> StepOutput:
+    def _told(self, attempt: str, said: Said, blocks: int) -> StepOutput:
         if said.finish or said.error:
             self._forget(attempt)
-        return StepOutput(attempt, said.ids, said.finish, said.error, said.probabilities)
+        kv_bytes = self._decoder.kv.size_bytes // self._decoder.kv.blocks
+        return StepOutput(attempt, said.ids, said.finish, said.error, said.probabilities, blocks * kv_bytes)
 
     def _forget(self, attempt: str) -> None:
-        if self._answers.pop(attempt, None) is not None and self._speculator is not None:
-            self._speculator.forget(attempt)
+        if self._answers.pop(attempt, None) is not None:
+            self._speculated(lambda speculator: speculator.forget(attempt))
 
     def _account(self, segments: Sequence[Segment], said: dict[str, Said], seconds: float) -> None:
         rows = sum(len(segment.ids) for segment in segments)
@@ -244,20 +254,25 @@ class TorchEngine:
         if tokens and seconds > 0:
             past = _SPEED_MEMORY if self._tokens_per_s else 0.0
             self._tokens_per_s = past * self._tokens_per_s + (1 - past) * tokens / seconds
-        if self._speculator is not None:
-            self._speculator.stepped(rows, seconds)
-            for segment in segments:
-                if not segment.prompt and segment.wanted and segment.request in said:
-                    self._speculator.verified(segment.request, segment.wanted - 1, said[segment.request].ids)
+        self._speculated(lambda speculator: _learn(speculator, segments, said, rows, seconds))
+
+
+def _learn(
+    speculator: Speculator, segments: Sequence[Segment], said: dict[str, Said], rows: int, seconds: float
+) -> None:
+    """Tell what a step took and what came of its drafts."""
+    speculator.stepped(rows, seconds)
+    for segment in segments:
+        if not segment.prompt and segment.wanted and segment.request in said:
+            speculator.verified(segment.request, segment.wanted - 1, said[segment.request].ids)
 
 
 def check_state(state: GenerationState, vocab_size: int, context_tokens: int) -> None:
     """Refuse what this engine cannot do: BadRequestError, MessageTooLongError, UnsupportedParameterError."""
-    for name in ("grammar", "tools"):
-        if getattr(state, name) is not None:
-            raise UnsupportedParameterError(
-                f"This model cannot be used with {name}", where=name, remedy=f"leave {name} out or name another model"
-            )
+    if state.tools is not None:
+        raise UnsupportedParameterError(
+            "This model cannot be used with tools", where="tools", remedy="leave tools out or name another model"
+        )
     if not state.prompt_ids or not all(0 <= i < vocab_size for i in (*state.prompt_ids, *state.output_ids)):
         raise BadRequestError("The prompt does not fit the model", expected=f"token ids below {vocab_size}")
     used = len(state.prompt_ids) + len(state.output_ids)

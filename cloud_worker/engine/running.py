@@ -84,18 +84,20 @@ class Running:
 
     def make_way(self, request: Request, planned: Collection[str], *, kept: bool) -> bool:
         """Put one back whose tenant and tier stand clearly worse, if reading it again costs less than waiting would.
-        Mostly nobody stands worse than the tenant that was served most does with the lowest tier, 0.
+        Mostly nobody stands worse than the tenant that was served most would with the lowest tier of those that run.
 
         Waiting costs the rows that the others take until the first of them is thought to end. When it is a slot that is
         wanted, and no blocks, the whole tiles of a prompt are `kept` and need not be read again.
         """
         least = standing(request, self._weights) - self._weights.hysteresis
-        if -self._weights.debt * self._ledger.most_served() >= least:
+        running = (*self.answering.values(), *self.reading.values())
+        lowest = min((each.tier for each in running), default=0)
+        if self._weights.tier * lowest - self._weights.debt * self._ledger.most_served() >= least:
             return False
         gain = min(map(left, self.answering.values()), default=0) * len(self.answering)
         worse = [
             each
-            for each in (*self.answering.values(), *self.reading.values())
+            for each in running
             if standing(each, self._weights) < least
             and each.preemptions < self._weights.most_preemptions
             and _lost(each, kept=kept) < gain

@@ -102,20 +102,17 @@ class Scheduler:
 
     @property
     def reused_tokens(self) -> int:
-        """Prompt tokens that were not read, because their rows were there."""
+        """Prompt tokens that were not read, because others had left or shared their rows."""
         return self._tables.reused_tokens
 
     def submit(self, request: Request) -> None:
-        """Let a request wait. Raises ConflictError for a known id, BadRequestError for an empty prompt, nothing to say
-        or a tier below 0, TierRefusedError when it can never have room, or when too much waits (with retry_after_s).
+        """Let a request wait. Raises ConflictError for a known id, BadRequestError for an empty prompt or nothing to
+        say, TierRefusedError when it can never have room, or when too much waits (with retry_after_s).
         """
         if request.id in self._requests:
             raise ConflictError(f"The request {request.id} is here already", expected="a new id")
-        if not request.prompt_ids or len(request.output_ids) >= request.max_tokens or request.tier < 0:
-            raise BadRequestError(
-                "There is nothing to read or to say, or the tier is impossible",
-                expected="a prompt, tokens left to say, and a tier of 0 or above",
-            )
+        if not request.prompt_ids or len(request.output_ids) >= request.max_tokens:
+            raise BadRequestError("There is nothing to read or to say", expected="a prompt, and tokens left to say")
         if blocks_for(request.most) > self.pool.count:
             raise TierRefusedError(
                 f"This answer may need {request.most} tokens of key-value memory",

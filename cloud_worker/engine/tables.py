@@ -20,7 +20,7 @@ class Tables:
         self._reading: dict[bytes, Request] = {}
         """Link of a tile → who is going to read it."""
         self.reused_tokens = 0
-        """Prompt tokens that were not read, because their rows were there."""
+        """Prompt tokens that were not read, because others had left or shared their rows."""
 
     def is_being_read(self, request: Request) -> bool:
         """Whether the next tile that it needs is about to be there: then it is worth waiting for."""
@@ -35,9 +35,7 @@ class Tables:
             return False
         self._pool.share(hits)
         request.blocks = hits + self._pool.allocate(wanted, after=hits[-1] if hits else None)
-        request.read = len(hits) * BLOCK_TOKENS
-        self.reused_tokens += request.read
-        request.furthest = max(request.furthest, request.read)
+        self._found(request, len(hits) * BLOCK_TOKENS)
         for link in request.sparable[len(hits) :]:
             self._reading.setdefault(link, request)
         return True
@@ -62,9 +60,7 @@ class Tables:
         request.blocks = self._pool.fork(reader.blocks[:shared])
         request.blocks += self._pool.allocate(own, after=request.blocks[-1])
         request.forked = reader.forked = True
-        request.read = len(request.prompt_ids)
-        self.reused_tokens += request.read - request.furthest
-        request.furthest = max(request.furthest, request.read)
+        self._found(request, len(request.prompt_ids))
         return True
 
     def grow(self, request: Request, copies: list[BlockCopy]) -> bool:
@@ -101,6 +97,12 @@ class Tables:
             any(each is request for request in running) and link in each.links[each.read // BLOCK_TOKENS :]
             for link, each in self._reading.items()
         ), "a tile is said to be read that nobody reads"
+
+    def _found(self, request: Request, stop: int) -> None:
+        """Its prompt is there as far as `stop`; what it had read itself, before it was put back, is no news."""
+        request.read = stop
+        self.reused_tokens += max(0, stop - request.furthest)
+        request.furthest = max(request.furthest, stop)
 
     def _forget_reading(self, request: Request, first: int, stop: int) -> None:
         for link in request.links[first:stop]:

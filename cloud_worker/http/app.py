@@ -42,9 +42,14 @@ class WorkerApi:
         self._model = service.host.models()[0]
         self._streams: Endpoint = Streams(service, self.leaving)
         self._routes: dict[tuple[str, str], Endpoint] = {
-            ("POST", "/v1/chat/completions"): _Chat(service, self.leaving, logprobs=logprobs),
+            ("POST", "/v1/chat/completions"): _Chat(service, self.leaving, driver, logprobs=logprobs),
             ("POST", "/v1/completions"): Choices(
-                service, self.leaving, TextDialect(), completion_wish, logprobs=logprobs
+                service,
+                self.leaving,
+                TextDialect(),
+                completion_wish,
+                logprobs=logprobs,
+                announce=driver.announce,
             ),
             ("GET", "/v1/models"): Models(service),
             ("GET", "/metrics"): Metrics(service.observer, _checking(service), self._protocol_text),
@@ -83,10 +88,12 @@ class _Chat:
     """POST /v1/chat/completions: the endpoint of every Edgewise process for a plain chat, Choices for those that ask
     for more than one answer, log-probabilities or token ids."""
 
-    def __init__(self, service: AnswerService, drain: Drain, *, logprobs: bool) -> None:
+    def __init__(self, service: AnswerService, drain: Drain, driver: EngineDriver, *, logprobs: bool) -> None:
         self._host, self._observer = service.host, service.observer
         self._plain: Endpoint = ChatCompletions(service, WorkerVisits(service, drain), drain)
-        self._choices: Endpoint = Choices(service, drain, ChatDialect(), _more_than_plain, logprobs=logprobs)
+        self._choices: Endpoint = Choices(
+            service, drain, ChatDialect(), _more_than_plain, logprobs=logprobs, announce=driver.announce
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

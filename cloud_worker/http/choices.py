@@ -50,7 +50,8 @@ Parts = AsyncGenerator[tuple[Said, Part, str], None]
 
 
 class Choices:
-    """The endpoint as an ASGI app. `wish` makes a request of a body; `logprobs` says whether the engine can tell."""
+    """The endpoint as an ASGI app. `wish` makes a request of a body; `logprobs` says whether the engine can tell;
+    `announce` is told with which seed how many answers are about to be asked for."""
 
     def __init__(
         self,
@@ -60,9 +61,10 @@ class Choices:
         wish: Callable[[bytes], Wish],
         *,
         logprobs: bool = False,
+        announce: Callable[[int, int], object] = lambda seed, attempts: None,
     ) -> None:
         self._service, self._drain, self._dialect, self._wish = service, drain, dialect, wish
-        self._logprobs = logprobs
+        self._logprobs, self._announce = logprobs, announce
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         observer = self._service.observer
@@ -95,6 +97,8 @@ class Choices:
         if wish.request.seed is None:
             wish.request.seed = secrets.randbits(63)
         answers: list[AnswerHeader] = []
+        if wish.n > 1:
+            self._announce(wish.request.seed, wish.n * len(prompts))
         try:
             for ids in prompts:
                 for index in range(wish.n):

@@ -67,6 +67,10 @@ class WorkerHost:
     def salt(self, caller: Caller) -> bytes:
         return self._owners.salt(caller)
 
+    def tenant(self, caller: Caller) -> bytes:
+        """Whoever shows another key is taken for another tenant: nothing else is known here."""
+        return self._owners.salt(caller)
+
     async def reserve(self, caller: Caller, sid: str, prompt_tokens: int, max_tokens: int) -> None:
         """A worker alone has no limits but its queue's."""
 

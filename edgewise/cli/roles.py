@@ -67,9 +67,15 @@ def worker(
     key_file: KeyFile = None,
     name: Name = None,
     model_dir: ModelDir = None,
+    draft_model: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A small model of the same tokenizer, which drafts.")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="The worker's own files.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16. Default: float32.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="as-stored, int8, int8-dynamic or int4. Default: as-stored.")
+    ] = None,
     threads: Threads = None,
     slots: Slots = None,
     throttle_tokens_per_s: Throttle = None,

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cloud_worker.config import WorkerConfig
 from edgewise.wire.errors import ConfigError
@@ -25,6 +26,7 @@ def test_arguments_come_before_variables() -> None:
         ("url", "127.0.0.1:8080"),
         ("device", "tpu"),
         ("precision", "int8"),
+        ("weights", "int3"),
         ("slots", 0),
         ("http", "127.0.0.1"),
         ("http", "127.0.0.1:70000"),
@@ -41,6 +43,12 @@ def test_bad_values_are_named(setting: str, value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         WorkerConfig.load({}, **(BASE | {setting: value}))
     assert f"EDGEWISE_WORKER_{setting.upper()}" in caught.value.where
+
+
+def test_a_draft_model_on_a_gpu_is_refused_before_anything_is_loaded() -> None:
+    with pytest.raises(ConfigError, match="no draft models on cuda") as caught:
+        WorkerConfig.load({}, **BASE, draft_model=Path("d"), device="cuda:0")
+    assert "EDGEWISE_WORKER_DRAFT_MODEL" in caught.value.where
 
 
 @pytest.mark.parametrize("missing", ["url", "model_dir"])
@@ -68,9 +76,26 @@ def test_float32_is_the_default_precision(given: str) -> None:
     assert WorkerConfig.load({}, **BASE, precision=given).engine_options.precision == (given or "float32")
 
 
-def test_a_gpu_is_refused_in_words() -> None:
-    with pytest.raises(ConfigError, match="no path for cuda"):
+@pytest.mark.parametrize("weights", ["int8", "int8-dynamic", "int4"])
+def test_beside_rounded_weights_bfloat16_is_the_default_precision(weights: str) -> None:
+    options = WorkerConfig.load({"EDGEWISE_WORKER_WEIGHTS": weights}, **BASE).engine_options
+    assert (options.weights, options.precision) == (weights, "bfloat16")
+    if weights != "int4":
+        assert WorkerConfig.load({}, **BASE, weights=weights, precision="float32").engine_options.precision == "float32"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is a GPU")
+def test_a_gpu_that_is_not_there_is_refused_in_words() -> None:
+    with pytest.raises(ConfigError, match="cannot compute on cuda: torch finds no GPU"):
         _ = WorkerConfig.load({}, **BASE, device="cuda").engine_options
+
+
+def test_a_draft_model_needs_speculation() -> None:
+    config = WorkerConfig.load({"EDGEWISE_WORKER_DRAFT_MODEL": "small"}, **BASE)
+    assert config.draft_model == Path("small")
+    with pytest.raises(ConfigError) as caught:
+        WorkerConfig.load({}, **BASE, draft_model=Path("small"), speculation="off")
+    assert "--draft-model" in caught.value.where
 
 
 def test_an_address_that_others_reach_needs_a_key() -> None:

@@ -39,35 +39,46 @@ class Attention:
 
     def __call__(self, layer: int, query: Tensor, step: Step) -> Tensor:
         """Mixed values [padded, heads · head_dim] for query [padded, heads, head_dim]; padding rows are zero."""
+        mixed = query.new_zeros(query.shape) if step.padded > step.tokens else query.new_empty(query.shape)
         reads = step.reads[self._windows[layer]]
-        parts = [self._tile(layer, query, read) for read in reads.tiles]
+        for tile in reads.tiles:
+            self._tile(layer, query, tile, mixed)
         if reads.rows:
-            parts.append(self._rows(layer, query, step, reads.rows))
-        if step.padded > step.tokens:
-            parts.append(query.new_zeros(step.padded - step.tokens, self._width))
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
+            self._rows(layer, query, step, reads.rows, mixed)
+        return mixed.view(step.padded, self._width)
 
-    def _tile(self, layer: int, query: Tensor, read: TileRead) -> Tensor:
+    def _tile(self, layer: int, query: Tensor, read: TileRead, mixed: Tensor) -> None:
         tile = query.narrow(0, read.row, read.rows)
         if read.rows < BLOCK_TOKENS:
             tile = functional.pad(tile, (0, 0, 0, 0, 0, BLOCK_TOKENS - read.rows))
-        keys, values = self._store.read(layer, read.span)
-        mask = _mask(self._windows[layer], read.start - read.base, self._dtype)
+        before = read.start - read.base
+        keys, values = (
+            each.narrow(2, read.span.origin, before + BLOCK_TOKENS) for each in self._store.read(layer, read.span)
+        )
         queries = tile.transpose(0, 1).unsqueeze(0)
         if self._heads == 1:
             queries, keys, values = _twice(queries), _twice(keys), _twice(values)
-        mixed = functional.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=mask, enable_gqa=self._shared > 1
-        )[:1]
-        return mixed.transpose(1, 2).reshape(BLOCK_TOKENS, self._width)[: read.rows]
+        found = functional.scaled_dot_product_attention(
+            queries,
+            keys,
+            values,
+            attn_mask=_mask(self._windows[layer], before, self._dtype),
+            enable_gqa=self._shared > 1,
+        )
+        mixed.narrow(0, read.row, read.rows).copy_(found[0].transpose(0, 1)[: read.rows])
 
-    def _rows(self, layer: int, query: Tensor, step: Step, reads: tuple[RowsRead, ...]) -> Tensor:
-        count = step.tokens - step.prompt_tokens
-        rows = query.narrow(0, step.prompt_tokens, count).reshape(count, self._kv_heads, self._shared, -1)
+    def _rows(self, layer: int, query: Tensor, step: Step, reads: tuple[RowsRead, ...], mixed: Tensor) -> None:
+        first, count = step.prompt_tokens, step.tokens - step.prompt_tokens
+        rows, out = (
+            each.narrow(0, first, count).view(count, self._kv_heads, self._shared, -1) for each in (query, mixed)
+        )
         if self._lacking:
             rows = functional.pad(rows, (0, 0, 0, self._lacking))
-        mixed = torch.cat(list(self._each_row(layer, rows.unsqueeze(1).unbind(), step.prompt_tokens, reads)))
-        return mixed[:, :, : self._shared].reshape(count, self._width)
+        found = list(self._each_row(layer, rows.unsqueeze(1).unbind(), first, reads))
+        if self._lacking:
+            out.copy_(torch.cat(found)[:, :, : self._shared])
+        else:
+            torch.cat(found, out=out)
 
     def _each_row(
         self, layer: int, queries: tuple[Tensor, ...], first_row: int, reads: tuple[RowsRead, ...]
@@ -75,8 +86,8 @@ class Attention:
         attend = _attend_twice if self._kv_heads == 1 else functional.scaled_dot_product_attention
         for read in reads:
             keys, values = self._store.read(layer, read.span)
-            for number, (offset, length) in enumerate(read.cuts, read.row - first_row):
-                yield attend(queries[number], keys.narrow(2, offset, length), values.narrow(2, offset, length))
+            for number, (first, length) in enumerate(read.cuts, read.row - first_row):
+                yield attend(queries[number], keys.narrow(2, first, length), values.narrow(2, first, length))
 
 
 def _attend_twice(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:

@@ -14,8 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from cloud_worker.engine.model.attention import Attention
+from cloud_worker.engine.model.base import DIGESTED_ROWS
 from cloud_worker.engine.model.config import ModelConfig, load_config
+from cloud_worker.engine.model.gate import gated
 from cloud_worker.engine.model.kv import KvStore
+from cloud_worker.engine.model.linear import AS_STORED
 from cloud_worker.engine.model.rope import RopeTable, rotate
 from cloud_worker.engine.model.step import Step, padded_rows
 from cloud_worker.engine.model.weights import LayerWeights, Weights, load_weights
@@ -25,6 +28,8 @@ from cloud_worker.engine.work import Segment
 class Decoder:
     """A model with its key-value store; not thread-safe, like the engine that owns it."""
 
+    digested_rows, named = DIGESTED_ROWS, ""
+
     def __init__(self, config: ModelConfig, weights: Weights, blocks: int) -> None:
         self.config, self.weights = config, weights
         dtype = weights.norm.dtype
@@ -32,12 +37,13 @@ class Decoder:
         self._rope = RopeTable(config.rope, config.head_dim, dtype)
         self._attention = Attention(config, self.kv, dtype)
         self._windows = tuple(sorted(set(config.windows)))
+        self._multiple = weights.head.row_multiple
 
     @classmethod
-    def load(cls, directory: Path, precision: str, blocks: int) -> Decoder:
+    def load(cls, directory: Path, precision: str, blocks: int, kind: str = AS_STORED) -> Decoder:
         """Load a Hugging Face directory, with room for `blocks` blocks. Raises ManifestError, ConfigError."""
         config = load_config(directory)
-        return cls(config, load_weights(directory, config, precision), blocks)
+        return cls(config, load_weights(directory, config, precision, kind), blocks)
 
     @torch.inference_mode()
     def forward(self, segments: Sequence[Segment]) -> Tensor:
@@ -45,7 +51,7 @@ class Decoder:
 
         Raises ValueError for a segment that stands on no tile or is not covered by its blocks.
         """
-        step = Step(segments, self._windows)
+        step = Step(segments, self._windows, self._multiple)
         x = functional.embedding(step.ids, self.weights.embedding)
         cos, sin = self._rope.rows(step.positions, step.highest)
         *inner, last = enumerate(self.weights.layers)
@@ -58,7 +64,7 @@ class Decoder:
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits float32 [n, vocab] of hidden [n, hidden]."""
         rows = len(hidden)
-        padded = functional.pad(hidden, (0, 0, 0, padded_rows(rows) - rows))
+        padded = functional.pad(hidden, (0, 0, 0, padded_rows(rows, self._multiple) - rows))
         return self.weights.head(padded)[:rows].float()
 
     def _attend(self, number: int, layer: LayerWeights, x: Tensor, step: Step, cos: Tensor, sin: Tensor) -> Tensor:
@@ -82,8 +88,7 @@ class Decoder:
     def _feed_forward(self, layer: LayerWeights, x: Tensor, mixed: Tensor) -> Tensor:
         """The rest of a layer behind its attention; `x` [n, hidden] is added to in place."""
         x.add_(layer.out(mixed))
-        gate, up = layer.gate_up(self._normed(x, layer.inner_norm)).chunk(2, dim=-1)
-        return x.add_(layer.down(functional.silu(gate).mul_(up)))
+        return x.add_(layer.down(gated(layer.gate_up(self._normed(x, layer.inner_norm)))))
 
     def _finish(self, number: int, layer: LayerWeights, x: Tensor, step: Step, cos: Tensor, sin: Tensor) -> Tensor:
         """The last layer: all tokens leave keys and values, only the wanted ones go on."""
@@ -91,7 +96,7 @@ class Decoder:
             self._qkv(number, layer, x, step, cos, sin)
             return x[:0]
         mixed = self._attend(number, layer, x, step, cos, sin)
-        lacking = padded_rows(len(step.wanted)) - len(step.wanted)
+        lacking = padded_rows(len(step.wanted), self._multiple) - len(step.wanted)
         rows = torch.tensor(step.wanted + step.wanted[:1] * lacking)
         x = self._feed_forward(layer, x.index_select(0, rows), mixed.index_select(0, rows))
         return self._normed(x, self.weights.norm)[: len(step.wanted)]

@@ -32,7 +32,8 @@ class TileRead:
 
 @dataclass(frozen=True, slots=True)
 class RowsRead:
-    """Consecutive output rows from token `row` of the step on; a cut `(offset, length)` is what one of them sees."""
+    """Consecutive output rows from token `row` of the step on; a cut `(first, length)` is what one of them sees of the
+    keys and values that the span is read as."""
 
     row: int
     span: Span
@@ -50,7 +51,7 @@ class Reads:
 class Step:
     """Tensors and reads of a step. `tokens` are true, `padded` are computed."""
 
-    def __init__(self, segments: Sequence[Segment], windows: Iterable[int]) -> None:
+    def __init__(self, segments: Sequence[Segment], windows: Iterable[int], row_multiple: int = ROW_MULTIPLE) -> None:
         """Raises ValueError for a prompt segment that does not begin on a tile, or a block table that is too short."""
         for segment in segments:
             _check(segment)
@@ -59,7 +60,7 @@ class Step:
         positions = [place for segment in order for place in range(segment.start, segment.stop)]
         self.tokens = len(ids)
         self.prompt_tokens = sum(len(segment.ids) for segment in order if segment.prompt)
-        self.padded = padded_rows(self.tokens)
+        self.padded = padded_rows(self.tokens, row_multiple)
         padding = [0] * (self.padded - self.tokens)
         self.highest = max(positions, default=0)
         self.ids = torch.tensor(ids + padding, dtype=torch.int64)
@@ -71,9 +72,9 @@ class Step:
         self.reads = {window: _reads(order, first_rows, window) for window in windows}
 
 
-def padded_rows(rows: int) -> int:
+def padded_rows(rows: int, multiple: int = ROW_MULTIPLE) -> int:
     """Rows that are computed for `rows` true ones."""
-    return -(-rows // ROW_MULTIPLE) * ROW_MULTIPLE
+    return -(-rows // multiple) * multiple
 
 
 def _check(segment: Segment) -> None:
@@ -139,11 +140,12 @@ def _tiles(segment: Segment, row: int, window: int) -> Iterable[TileRead]:
 
 def _rows(segment: Segment, row: int, window: int) -> RowsRead:
     base = _base(segment.start, window)
+    span = Span(segment.blocks, base, segment.stop)
     cuts = []
     for place in range(segment.start, segment.stop):
         first = max(0, place + 1 - window) if window else 0
-        cuts.append((first - base, place + 1 - first))
-    return RowsRead(row, Span(segment.blocks, base, segment.stop), tuple(cuts))
+        cuts.append((span.origin + first - base, place + 1 - first))
+    return RowsRead(row, span, tuple(cuts))
 
 
 def _base(start: int, window: int) -> int:

@@ -1,7 +1,8 @@
 """The weights of a decoder in the form it computes with: products that share an input made one, each matrix packed.
 
 Tensors are taken, joined and packed one after the other, so the peak is about one copy of the weights. A tied embedding
-is kept twice, packed as the head and plain for looking up ids; the plain one stays mapped from its file.
+is kept twice, packed as the head and plain for looking up ids; the plain one stays mapped from its file. Integer kinds
+(linear.py) are rounded here, matrix by matrix, the head too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cloud_worker.engine.model.config import ModelConfig
-from cloud_worker.engine.model.linear import Linear, make_linear
+from cloud_worker.engine.model.linear import AS_STORED, Linear, make_linear
 from cloud_worker.engine.model.tensors import RandomTensors, SafetensorFiles, TensorSource
 from edgewise.wire.errors import ConfigError
 
@@ -44,16 +45,16 @@ class Weights:
     head: Linear
 
 
-def load_weights(directory: Path, config: ModelConfig, precision: str) -> Weights:
+def load_weights(directory: Path, config: ModelConfig, precision: str, kind: str = AS_STORED) -> Weights:
     """Read the weights of a model directory. Raises ManifestError; ConfigError for a precision that is not computed."""
     dtype = computed(precision)
-    return build_weights(config, SafetensorFiles(directory, config.sizes.tensors()), dtype)
+    return build_weights(config, SafetensorFiles(directory, config.sizes.tensors()), dtype, kind)
 
 
-def random_weights(config: ModelConfig, precision: str, seed: int = 0) -> Weights:
+def random_weights(config: ModelConfig, precision: str, seed: int = 0, kind: str = AS_STORED) -> Weights:
     """Weights that mean nothing, for measuring speed. Raises ConfigError for a precision that is not computed."""
     dtype = computed(precision)
-    return build_weights(config, RandomTensors(config.sizes.tensors(), dtype, seed), dtype)
+    return build_weights(config, RandomTensors(config.sizes.tensors(), dtype, seed), dtype, kind)
 
 
 def computed(precision: str) -> torch.dtype:
@@ -68,18 +69,20 @@ def computed(precision: str) -> torch.dtype:
     return COMPUTED[precision]
 
 
-def build_weights(config: ModelConfig, source: TensorSource, dtype: torch.dtype) -> Weights:
-    """Join and pack what `source` gives, in `dtype`. Raises what the source raises."""
-    builder = _Builder(config, source, dtype)
+def build_weights(config: ModelConfig, source: TensorSource, dtype: torch.dtype, kind: str = AS_STORED) -> Weights:
+    """Join and pack what `source` gives, in `dtype` and as `kind`. Raises what source and make_linear raise."""
+    builder = _Builder(config, source, dtype, kind)
     embedding = builder.tensor("model.embed_tokens.weight")
     layers = tuple(builder.layer(f"model.layers.{number}.") for number in range(config.layers))
     head = embedding if config.sizes.tie_word_embeddings else builder.tensor("lm_head.weight")
-    return Weights(embedding=embedding, layers=layers, norm=builder.tensor("model.norm.weight"), head=make_linear(head))
+    return Weights(
+        embedding=embedding, layers=layers, norm=builder.tensor("model.norm.weight"), head=make_linear(head, None, kind)
+    )
 
 
 class _Builder:
-    def __init__(self, config: ModelConfig, source: TensorSource, dtype: torch.dtype) -> None:
-        self._config, self._source, self._dtype = config, source, dtype
+    def __init__(self, config: ModelConfig, source: TensorSource, dtype: torch.dtype, kind: str) -> None:
+        self._config, self._source, self._dtype, self._kind = config, source, dtype, kind
         self._known = config.sizes.tensors()
 
     def tensor(self, name: str) -> Tensor:
@@ -102,7 +105,7 @@ class _Builder:
         weights = [self.tensor(f"{name}.weight") for name in names]
         biases = [self.tensor(f"{name}.bias") for name in names if f"{name}.bias" in self._known]
         weight = torch.cat(weights) if len(weights) > 1 else weights[0]
-        return make_linear(weight, torch.cat(biases) if biases else None)
+        return make_linear(weight, torch.cat(biases) if biases else None, self._kind)
 
     def _qk_norm(self, attention: str) -> Tensor:
         query, key = self.tensor(f"{attention}q_norm.weight"), self.tensor(f"{attention}k_norm.weight")

@@ -6,6 +6,7 @@ against the one that came. Where drafts cost nothing to make, finding out whethe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,6 +17,8 @@ DECAY: Final = 0.96
 FIRST_CHANCE: Final = 0.6
 """Of a drafter that nobody has seen draft."""
 PRIOR_WEIGHT: Final = 2.0
+HOPE: Final = 0.5
+"""In standard errors of what was seen."""
 
 
 class Acceptance:
@@ -38,6 +41,20 @@ class Acceptance:
             chance = (self._held[place] + PRIOR_WEIGHT * chance) / (self._tried[place] + PRIOR_WEIGHT)
             found.append(chance)
         return (*found, *[chance] * (count - len(found)))
+
+    def hoped(self, count: int) -> tuple[float, ...]:
+        """As `chances`, and as much above them as these few drafts may be off by.
+
+        For drafts that have a price: while they are thought not to pay there is next to nothing to learn from, and
+        while they are thought to pay there is, in every step; so the one mistake lasts, and the other does not.
+        """
+        chances, seen = self.chances(count), self._tried
+        pooled = self._pool._tried if self._pool else [0.0] * PLACES
+        weights = [PRIOR_WEIGHT + seen[cell] + pooled[cell] for cell in range(PLACES)]
+        return tuple(
+            min(1.0, chance + HOPE * math.sqrt(chance * (1 - chance) / weights[min(place, PLACES - 1)]))
+            for place, chance in enumerate(chances)
+        )
 
     def observe(self, offered: Sequence[int], said: Sequence[int]) -> None:
         """`offered` was drafted, all or part or none of it verified, and `said` came instead of it or as it says."""

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from cloud_worker.engine.speculation.step_costs import FEWEST_SAMPLES, StepCosts, size_of
 
 EXPLORATION: Final = 0.01
 """Share of the time that may go, by what is known, into trying what does not look best."""
+EARLY: Final = 1.0
+"""How many steps more a new engine may lose by trying, each time that those it has run become three times as many."""
+EARLY_STEPS: Final = 30
+"""From here on."""
 MOST_CREDIT: Final = 1.0
 """What exploration may save up, in steps without drafts."""
 LEAST_LOSS: Final = 0.05
@@ -52,6 +56,12 @@ class Choice(NamedTuple):
 
     verify: list[int]
     only_make: dict[int, int]
+
+
+class Chooser(Protocol):
+    """Whoever says how many drafts of a step are verified; see `Goodput.choose`."""
+
+    def choose(self, asks: Sequence[Ask], other_rows: int = 0, prompt_rows: int = 0) -> Choice: ...
 
 
 class _Slot(NamedTuple):
@@ -152,7 +162,8 @@ class Goodput:
     def _tried(self, priced: Sequence[_Priced], best: _Priced, rows: int) -> _Priced:
         """The best; or a size of step that might be better, once what it may lose (in plain steps) is saved up."""
         step_s = priced[0].seconds
-        self._credit = min(self._credit + EXPLORATION * best.seconds / step_s, MOST_CREDIT)
+        share = EXPLORATION + EARLY / (EARLY_STEPS + self._count)
+        self._credit = min(self._credit + share * best.seconds / step_s, MOST_CREDIT)
         tries = dict[int, tuple[float, float, _Priced]]()
         for each in priced:
             size = size_of(rows + each.drafts)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -21,6 +22,7 @@ from cloud_worker.engine.speculation.drafting import Wanted
 from cloud_worker.engine.speculation.step_costs import StepCosts
 from cloud_worker.engine.work import BLOCK_TOKENS, Segment
 from edgewise.generation import drawing, sampling
+from edgewise.generation.penalties import Tally
 from edgewise.generation.state import GenerationState
 
 CATCH_UP_TOKENS: Final = 1024
@@ -28,8 +30,9 @@ CATCH_UP_TOKENS: Final = 1024
 ROWS_AT_MOST: Final = 8
 """Tokens that are read as rows; more are read in tiles, from the last whole tile on."""
 
-Draw = Callable[[Tensor, Sequence[GenerationState]], list[int | None]]
-"""For each row of logits [n, vocab] the id that follows its state; None where the row cannot be sampled."""
+Draw = Callable[[Tensor, Sequence[GenerationState], Sequence[Tally]], list[int | None]]
+"""For each row of logits [n, vocab] the id that follows its state, whose tally is there, too; None where the row cannot
+be sampled."""
 
 
 class DraftModel(Protocol):
@@ -42,9 +45,13 @@ class DraftModel(Protocol):
 
 @dataclass(slots=True)
 class _Text:
-    """One answer: `read` are the ids whose keys are in `blocks`, the first `said` of them known to be of the text."""
+    """One answer: `read` are the ids whose keys are in `blocks`, the first `said` of them known to be of the text.
+
+    `state` and its `tally` go on with what was said whenever a draft is made.
+    """
 
     state: GenerationState
+    tally: Tally
     read: list[int] = field(default_factory=list)
     said: int = 0
     blocks: list[int] = field(default_factory=list)
@@ -52,11 +59,12 @@ class _Text:
 
 @dataclass(slots=True)
 class _Draft:
-    """A draft in the making: `state` is the answer with what was drafted so far."""
+    """A draft in the making: `state` and `tally` are the answer's with what was drafted so far."""
 
     wanted: Wanted
     text: _Text
     state: GenerationState
+    tally: Tally
     ids: tuple[int, ...] = ()
 
 
@@ -84,8 +92,9 @@ class ModelDrafter:
 
     def begin(self, request: str, state: GenerationState) -> None:
         self.forget(request)
-        if all(0 <= token < self._vocab_size for token in state.prompt_ids + state.output_ids):
-            self._texts[request] = _Text(state)
+        touched = (*state.prompt_ids, *state.output_ids, *state.sampling.logit_bias)
+        if all(0 <= token < self._vocab_size for token in touched):
+            self._texts[request] = _Text(state, Tally(state))
 
     def draft(self, request: str, ids: Sequence[int], most: int) -> tuple[int, ...]:
         return self.draft_all([Wanted(request, ids, most)])[0]
@@ -100,7 +109,8 @@ class ModelDrafter:
                 room -= len(segment.ids)
                 text.read[segment.start :] = segment.ids
                 if segment.wanted:
-                    drafts[each.request] = _Draft(each, text, _now(text.state, each.ids))
+                    _go_on(text, each.ids)
+                    drafts[each.request] = _Draft(each, text, text.state, deepcopy(text.tally))
         self._call(segments, list(drafts.values()))
         while going := [draft for draft in drafts.values() if draft.ids and _goes_on(draft)]:
             self._call([_next_row(draft) for draft in going], going)
@@ -142,24 +152,26 @@ class ModelDrafter:
         started = self._clock()
         hidden = self._model.forward(segments)
         if drafts:
-            drawn_ids = self._draw(self._model.logits(hidden), [draft.state for draft in drafts])
+            states, tallies = [draft.state for draft in drafts], [draft.tally for draft in drafts]
+            drawn_ids = self._draw(self._model.logits(hidden), states, tallies)
             for draft, token in zip(drafts, drawn_ids, strict=True):
                 if token is None:
                     draft.wanted = Wanted(draft.wanted.request, draft.wanted.ids, len(draft.ids))
                 else:
                     draft.ids, draft.state = (*draft.ids, token), draft.state.advanced((token,), "")
+                    draft.tally.add(token)
         if self._costs is not None and not any(segment.prompt for segment in segments):
             self._costs.observe(sum(len(segment.ids) for segment in segments), self._clock() - started)
 
 
-def drawn(logits: Tensor, states: Sequence[GenerationState]) -> list[int | None]:
+def drawn(logits: Tensor, states: Sequence[GenerationState], tallies: Sequence[Tally]) -> list[int | None]:
     """Row by row, the ids of edgewise.generation.sampling."""
-    return [_drawn_one(row, state) for row, state in zip(logits, states, strict=True)]
+    return [_drawn_one(*each) for each in zip(logits, states, tallies, strict=True)]
 
 
-def _drawn_one(logits: Tensor, state: GenerationState) -> int | None:
+def _drawn_one(logits: Tensor, state: GenerationState, tally: Tally) -> int | None:
     try:
-        return drawing.draw(logits.numpy(), state)
+        return drawing.draw(logits.numpy(), state, tally=tally)
     except sampling.LogitsError:
         return None
 
@@ -186,7 +198,9 @@ def _next_row(draft: _Draft) -> Segment:
     return Segment(draft.wanted.request, draft.text.blocks, start, draft.ids[-1:], False, wanted=1)
 
 
-def _now(state: GenerationState, ids: Sequence[int]) -> GenerationState:
-    """The state with what was said since it began here."""
-    known = len(state.prompt_ids) + len(state.output_ids)
-    return state.advanced(tuple(ids[known:]), "") if len(ids) > known else state
+def _go_on(text: _Text, ids: Sequence[int]) -> None:
+    """With what was said since the last draft; `ids` are the whole text's."""
+    if new := tuple(ids[len(text.state.prompt_ids) + len(text.state.output_ids) :]):
+        text.state = text.state.advanced(new, "")
+        for token in new:
+            text.tally.add(token)

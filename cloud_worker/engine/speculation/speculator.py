@@ -12,10 +12,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from traceback import extract_tb
 
 from cloud_worker.engine.speculation.acceptance import Acceptance
 from cloud_worker.engine.speculation.drafting import Source, Wanted
-from cloud_worker.engine.speculation.goodput import Ask, Goodput
+from cloud_worker.engine.speculation.goodput import Ask, Chooser, Goodput
 from cloud_worker.engine.speculation.scenes import MOST_DRAFTS, UNKNOWN, Scene
 from cloud_worker.engine.speculation.step_costs import StepCosts
 from cloud_worker.engine.speculation.window import Window
@@ -49,17 +50,21 @@ class Speculator:
     """Drafts for all answers of one engine. `sources` in order: of two that cost nothing, the first with a draft.
 
     `costs` are the engine's step times, `drafting_costs` those of its draft model's calls, which that model notes
-    itself.
+    itself. Goodput chooses how many are verified, unless `chooser` does.
     """
 
     def __init__(
-        self, sources: Sequence[Source], costs: StepCosts | None = None, drafting_costs: StepCosts | None = None
+        self,
+        sources: Sequence[Source],
+        costs: StepCosts | None = None,
+        drafting_costs: StepCosts | None = None,
+        chooser: Chooser | None = None,
     ) -> None:
         self._sources = {source.name: source for source in sources}
         self._free = [source for source in sources if not source.priced]
         self._priced = next((source for source in sources if source.priced), None)
-        self.costs = costs or StepCosts()
-        self._goodput = Goodput(self.costs, drafting_costs)
+        self.costs, self.drafting_costs = costs or StepCosts(), drafting_costs
+        self._chooser = chooser or Goodput(self.costs, drafting_costs)
         self._pools = {source.name: Acceptance() for source in sources}
         self._answers: dict[str, _Answer] = {}
         self.counts = SpeculationCounts()
@@ -88,7 +93,7 @@ class Speculator:
         """
         known = [each for each in running if each.request in self._answers]
         asks = [self._ask(each) for each in known]
-        verify, only_make = self._goodput.choose(asks, other_rows + len(running) - len(known), prompt_rows)
+        verify, only_make = self._chooser.choose(asks, other_rows + len(running) - len(known), prompt_rows)
         self._make(
             [
                 Wanted(each.request, each.ids, most)
@@ -134,7 +139,7 @@ class Speculator:
         model = self._priced
         if model is None or most < 1:
             return Ask(chances, answer.window.size)
-        expected = answer.acceptance[model.name].chances(most)
+        expected = answer.acceptance[model.name].hoped(most)
         if chances and chances[0] >= expected[0]:
             return Ask(chances, answer.window.size)
         answer.source, answer.offered = model.name, ()
@@ -153,7 +158,10 @@ class Speculator:
         try:
             drafts = self._priced.draft_all(wanted)
         except Exception as error:  # noqa: BLE001 (whatever a model's code raises must not end the engine)
-            logger.error("the draft model failed (%s) and is not asked again", type(error).__name__)
+            at = extract_tb(error.__traceback__)[-1]  # no message: it may quote the text
+            logger.error(
+                "%s at %s:%s: the draft model is not asked again", type(error).__name__, at.filename, at.lineno
+            )
             self._priced = None
             return
         for each, ids in zip(wanted, drafts, strict=True):

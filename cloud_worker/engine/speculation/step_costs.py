@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 CPU_SEED: Final[Mapping[int, float]] = {1: 1.0, 8: 1.1, 16: 1.5, 32: 2.8}
@@ -34,9 +35,14 @@ SHORTEST_S: Final = 1e-9
 
 
 class StepCosts:
-    """Times of steps with any number of rows; `seed` is their shape until steps of such sizes were seen."""
+    """Times of steps with any number of rows; `seed` is their shape until steps of such sizes were seen.
 
-    def __init__(self, seed: Mapping[int, float] = CPU_SEED) -> None:
+    Times that are kept `beside` others (a draft model's beside its engine's) have the pace of those: calls that come
+    now and then cannot tell a slow machine from cold caches, and what counts is how the two compare.
+    """
+
+    def __init__(self, seed: Mapping[int, float] = CPU_SEED, beside: StepCosts | None = None) -> None:
+        self._beside = beside
         self._seed_rows, self._seed_times = zip(*sorted(seed.items()), strict=True)
         self._recent: deque[tuple[int, float]] = deque(maxlen=PACE_STEPS)
         self._first: list[tuple[int, float]] = []
@@ -44,6 +50,7 @@ class StepCosts:
         self._known: list[int] = []
         self._foreseen: dict[int, float] = {}
         self._typical: dict[int, float] = {}
+        self._levels: dict[int, float] = {}
         self._cache: dict[int, float] = {}
         self._pace = 0.0
         self.steps = 0
@@ -59,7 +66,15 @@ class StepCosts:
             return _between(rows, below, self._of_size(below), size, self._of_size(size))
         return self._of_size(size)
 
+    @property
+    def pace(self) -> float:
+        """Seconds of the unit that times are kept in; 0 while nothing is known."""
+        return self._pace
+
     def _of_size(self, size: int) -> float:
+        if self._beside is not None and self._beside.pace != self._pace:
+            self._pace = self._beside.pace
+            self._cache.clear()
         if (found := self._cache.get(size)) is None:
             found = self._cache[size] = self._time(size) * (self._pace or 1.0)
         return found
@@ -77,13 +92,19 @@ class StepCosts:
         if rows < 1 or seconds < SHORTEST_S:
             return
         self.steps += 1
+        if self._beside is not None:
+            if (pace := self._beside.pace) == 0:
+                return
+            self._pace = pace
+            self._cache.clear()
         if rows > PLAIN_SIZES:
             seconds *= self.seconds(size_of(rows)) / self.seconds(rows)
-        if self.steps > FIRST_STEPS:
+        if self.steps > FIRST_STEPS or self._beside is not None:
             self._learn(size_of(rows), seconds)
         else:
             self._set_pace(size_of(rows), seconds)
         self._known = sorted(self._samples)
+        self._levels = self._level()
         self._cache.clear()
 
     def _set_pace(self, size: int, seconds: float) -> None:
@@ -101,7 +122,7 @@ class StepCosts:
             self._recent.append((size, seconds / self._pace / self._typical[size]))
         kept.append(seconds / self._pace)
         self._judge(size)
-        if len(self._recent) == PACE_STEPS:
+        if len(self._recent) == PACE_STEPS and self._beside is None:
             self._judge_pace()
 
     def _judge(self, size: int) -> None:
@@ -119,9 +140,22 @@ class StepCosts:
             self._pace *= surprise
             self._recent.clear()
 
+    def _level(self) -> dict[int, float]:
+        """What sizes take, brought into order: more rows never take less, so times that say it are one and the same
+        (the pool-adjacent-violators rule of isotonic regression, Ayer et al., 1955)."""
+        levels = list[tuple[float, int, list[int]]]()
+        for size in self._known:
+            time, samples, sizes = self._typical[size], len(self._samples[size]), [size]
+            while levels and levels[-1][0] > time:
+                before, count, smaller = levels.pop()
+                time = (before * count + time * samples) / (count + samples)
+                samples, sizes = count + samples, smaller + sizes
+            levels.append((time, samples, sizes))
+        return {size: time for time, _, sizes in levels for size in sizes}
+
     def _time(self, size: int) -> float:
         """At the pace that the first steps set."""
-        known, times = self._known, self._typical
+        known, times = self._known, self._levels
         if not known:
             return self._seeded(size)
         place = bisect_left(known, size)
@@ -138,9 +172,9 @@ class StepCosts:
         """On the line through the last size that was seen and one at most half of it, else by the seed's shape."""
         place = bisect_right(self._known, last // 2)
         if not place:
-            return self._typical[last] * self._seeded(size) / self._seeded(last)
+            return self._levels[last] * self._seeded(size) / self._seeded(last)
         half = self._known[place - 1]
-        return _between(size, half, self._typical[half], last, self._typical[last])
+        return _between(size, half, self._levels[half], last, self._levels[last])
 
     def _seeded(self, size: int) -> float:
         rows, times = self._seed_rows, self._seed_times
@@ -148,6 +182,7 @@ class StepCosts:
         return _between(size, rows[after - 1], times[after - 1], rows[after], times[after])
 
 
+@lru_cache(maxsize=4096)
 def size_of(rows: int) -> int:
     """The size under which a step of `rows` rows is kept: each number to 8, padded to 8 to 64, then an eighth apart."""
     grain = _grain(rows)

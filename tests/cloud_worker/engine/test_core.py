@@ -217,6 +217,16 @@ def test_cancel_frees_slot_and_blocks_and_is_idempotent() -> None:
     engine.check_integrity()
 
 
+@pytest.mark.parametrize("length", [1, BLOCK_TOKENS, BLOCK_TOKENS + 1])
+def test_what_an_answer_held_is_the_formula_of_its_whole_blocks(length: int) -> None:
+    """2 · L · H_kv · S · D · bytes, with S rounded up to whole blocks."""
+    engine = make_engine()
+    engine.submit("a", state(length=length, max_tokens=2))
+    last = drain(engine)["a"][-1]
+    tokens = -(-(length + 2) // BLOCK_TOKENS) * BLOCK_TOKENS
+    assert last.finish == "length" and last.kv_bytes == 2 * 2 * 2 * tokens * 8 * 4
+
+
 def test_equals_wait_in_order_when_slots_are_few() -> None:
     engine = make_engine(replace(OPTIONS, slots=2))
     for number, name in enumerate("abcd"):
@@ -225,6 +235,27 @@ def test_equals_wait_in_order_when_slots_are_few() -> None:
     assert (engine.stats().running, engine.stats().queued, engine.stats().slots) == (2, 2, 2)
     assert list(drain(engine)) == ["a", "b", "c", "d"]
     assert (engine.stats().prompt_tokens, engine.stats().output_tokens) == (4 * 19, 4 * 3)
+
+
+def test_a_higher_rank_is_answered_first_and_no_token_depends_on_it() -> None:
+    engine = make_engine(replace(OPTIONS, slots=1))
+    for name, rank in (("free", -1), ("plain", 0), ("premium", 1), ("urgent", 11)):
+        engine.submit(name, state(max_tokens=3, salt=name.encode(), tenant=b"t", rank=rank))
+    outputs = drain(engine)
+    assert list(outputs) == ["urgent", "premium", "plain", "free"]
+    assert {ids_of(each) for each in outputs.values()} == {answer(state(max_tokens=3))}
+
+
+@pytest.mark.parametrize(("tenants", "first"), [((b"t", b"t", b"u"), "c"), ((b"", b"", b""), "b")])
+def test_the_keys_of_a_tenant_are_served_as_one(tenants: tuple[bytes, ...], first: str) -> None:
+    """Fairness is among tenants; where none is told, among salts."""
+    engine = make_engine(replace(OPTIONS, slots=1))
+    mine, again, other = tenants
+    engine.submit("a", state(length=200, max_tokens=2, salt=b"one", tenant=mine))
+    drain(engine)
+    engine.submit("b", state(max_tokens=2, salt=b"two", tenant=again))
+    engine.submit("c", state(max_tokens=2, salt=b"three", tenant=other))
+    assert next(iter(drain(engine))) == first
 
 
 def test_speed_is_measured_with_the_given_clock() -> None:

@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from cloud_worker.config import WorkerConfig
 from cloud_worker.main import load_model
+from edgewise.generation.grammar import InvalidGrammarError
 from edgewise.generation.state import GenerationState, Message, Sampling
 from edgewise.generation.tokenizer import ChatTokenizer
 from edgewise.node.driver import EngineDriver
@@ -62,8 +64,10 @@ async def test_another_worker_completes_what_the_first_began(model_dir: Path) ->
 
 async def test_refusals_of_the_engine_come_out_typed(model_dir: Path) -> None:
     async with driving(model_dir) as driver:
-        with pytest.raises(UnsupportedParameterError):
+        with pytest.raises(InvalidGrammarError):
             await collect(driver, asking(grammar="root ::= 1"), "a")
+        with pytest.raises(UnsupportedParameterError):
+            await collect(driver, asking(tools=msgspec.Raw(b"[]")), "t")
         with pytest.raises(MessageTooLongError):
             await collect(driver, asking(messages=(Message("user", "long " * 400),)), "b")
         assert driver.healthy

@@ -13,17 +13,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from cloud_worker.engine import exactness
 from cloud_worker.engine.core import TorchEngine
-from cloud_worker.engine.exactness import keeps_bits
+from cloud_worker.engine.exactness import keeps_bits, kernels_digest
 from cloud_worker.engine.model.decoder import Decoder
 from cloud_worker.engine.numerics import EngineOptions
 from cloud_worker.engine.speculation.drafting import Source
 from cloud_worker.engine.speculation.speculator import Speculator
-from edgewise.generation.state import GenerationState, Sampling
+from cloud_worker.forge.qwen2 import Qwen2Config
+from edgewise.generation.state import RANK_MAX, GenerationState, Sampling
 from edgewise.speculation import Drafter, NgramDrafter
 from tests.cloud_worker.engine.test_core import answer, drain, ids_of, prompt, shared_model, state
 from tests.factories.decoders import tiny_decoder
-from tests.factories.models import tiny_manifest
+from tests.factories.models import tiny_manifest, tiny_model
 from tests.factories.states import GREEDY
 
 SAMPLINGS = (
@@ -31,6 +33,7 @@ SAMPLINGS = (
     Sampling(),
     Sampling(temperature=0.9, top_p=0.95, top_k=60, min_p=0.01, presence_penalty=0.3),
     Sampling(temperature=0.3, frequency_penalty=0.4),
+    Sampling(temperature=0.5, repetition_penalty=1.3, logit_bias={7: 2.0}),
 )
 ANSWERS = 8
 
@@ -44,8 +47,8 @@ def cpu_flags() -> str:
 class Prophet:
     """Drafts what will be said, with mistakes: more tokens than any real drafter gets accepted, and wrong ones too."""
 
-    def __init__(self, answers: dict[str, tuple[int, ...]], chance: random.Random) -> None:
-        self._answers, self._chance = answers, chance
+    def __init__(self, answers: dict[str, tuple[int, ...]], chance: random.Random, right: float = 0.8) -> None:
+        self._answers, self._chance, self._right = answers, chance, right
         self._prompts: dict[str, int] = {}
 
     def begin(self, request: str, state: GenerationState) -> None:
@@ -54,7 +57,7 @@ class Prophet:
     def draft(self, request: str, ids: Sequence[int], most: int) -> tuple[int, ...]:
         said = len(ids) - self._prompts[request]
         right = self._answers[request][said : said + most]
-        return tuple(token if self._chance.random() < 0.8 else self._chance.randrange(320) for token in right)
+        return tuple(token if self._chance.random() < self._right else self._chance.randrange(320) for token in right)
 
     def accepted(self, request: str, drafted: int, held: int) -> None:
         pass
@@ -76,6 +79,8 @@ def crowd(chance: random.Random) -> dict[str, GenerationState]:
             seed=chance.randrange(1000),
             max_tokens=chance.randrange(1, 30),
             salt=chance.choice((b"", b"one", b"two")),
+            tenant=chance.choice((b"", b"many keys")),
+            rank=chance.randint(-RANK_MAX, RANK_MAX),
         )
     return found
 
@@ -150,6 +155,25 @@ def test_this_machine_keeps_bits(dtype: torch.dtype) -> None:
     assert keeps_bits(tiny_decoder(shared_model(), 8, dtype))
 
 
+class ForgettingCuts(Decoder):
+    """A machine on which rows behind many keys see a little of their companions."""
+
+    def __init__(self, whole: Decoder, keys: int) -> None:
+        self.__dict__.update(whole.__dict__)
+        self._keys = keys
+
+    def forward(self, segments):  # type: ignore[no-untyped-def]
+        hidden, far = super().forward(segments), max(segment.stop for segment in segments) > self._keys
+        return hidden * (1 + 1e-6 * len(hidden)) if far else hidden
+
+
+@pytest.mark.parametrize(("blocks", "found"), [(8, False), (16, False), (32, True), (64, True)])
+def test_a_machine_that_keeps_bits_of_short_texts_only_is_found_out(blocks: int, found: bool) -> None:
+    """As far as its cache reaches: longer texts cannot come."""
+    config = Qwen2Config(320, 32, 48, 1, 4, 2, max_position_embeddings=2048)
+    assert keeps_bits(ForgettingCuts(tiny_decoder(tiny_model(config), blocks), 512)) != found
+
+
 class Leaking(Decoder):
     """A machine on which rows see a little of their companions."""
 
@@ -188,6 +212,22 @@ def test_other_kernels_have_another_name() -> None:
     assert told[0][0] == told[2][0] and told[0][1] != told[2][1]
 
 
+def test_what_was_drafted_and_what_a_step_took_are_counted_by_the_rows_that_were_run() -> None:
+    """The scheduler uses segments again as soon as it is told of a step; nothing may be read of them after that."""
+    whole = answer(state())
+    speculator = Speculator([Source("prophet", Prophet({"a": whole}, random.Random(0), right=1.0))])
+    engine = TorchEngine(
+        tiny_decoder(shared_model(), 16), tiny_manifest(eos_ids=()), EngineOptions(slots=2), speculator=speculator
+    )
+    engine.submit("a", state())
+    rows = [1]
+    while engine.stats().running + engine.stats().queued:
+        rows += [sum(len(output.ids) for output in engine.step())]  # all drafts hold
+    stats = engine.stats()
+    assert stats.drafted == stats.accepted == sum(count - 1 for count in rows) > 0
+    assert all(speculator.costs.samples(count) for count in rows[2:])
+
+
 class Failing(NgramDrafter):
     """A drafter that breaks where it is told to."""
 
@@ -200,13 +240,22 @@ class Failing(NgramDrafter):
             raise ZeroDivisionError
         super().begin(request, state)
 
+    def forget(self, request: str) -> None:
+        if self._where == "forget":
+            raise ZeroDivisionError
+        super().forget(request)
+
+    def accepted(self, request: str, drafted: int, held: int) -> None:
+        if self._where == "accepted":
+            raise ZeroDivisionError
+
     def draft(self, request: str, ids: Sequence[int], most: int) -> tuple[int, ...]:
         if self._where == "draft":
             raise ZeroDivisionError
-        return (320, -1, 10**9)[:most]
+        return (7,)[:most] if self._where == "accepted" else (320, -1, 10**9)[:most]
 
 
-@pytest.mark.parametrize("where", ["begin", "draft", "nowhere"])
+@pytest.mark.parametrize("where", ["begin", "draft", "accepted", "forget", "nowhere"])
 def test_a_bad_drafter_costs_no_answer(where: str) -> None:
     speculator = Speculator([Source("bad", Failing(where))])
     decoder = tiny_decoder(shared_model(), 16)
@@ -215,3 +264,32 @@ def test_a_bad_drafter_costs_no_answer(where: str) -> None:
         engine.submit(name, state())
     outputs = drain(engine)
     assert [ids_of(outputs[name]) for name in "ab"] == [answer(state())] * 2
+    assert engine.stats().running == 0
+
+
+def test_what_was_drafted_stays_counted_when_drafting_ends() -> None:
+    whole, prophet = answer(state()), Failing("forget")
+    speculator = Speculator(
+        [Source("prophet", Prophet({"a": whole}, random.Random(0), right=1.0)), Source("b", prophet)]
+    )
+    engine = TorchEngine(
+        tiny_decoder(shared_model(), 16), tiny_manifest(eos_ids=()), EngineOptions(slots=2), speculator=speculator
+    )
+    engine.submit("a", state())
+    assert ids_of(drain(engine)["a"]) == whole
+    assert engine.stats().drafted > 0
+
+
+def test_gates_that_see_their_company_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exactness, "gated", lambda x: x.mul(1 + 1e-6 * len(x)))
+    assert not keeps_bits(tiny_decoder(shared_model(), 8))
+
+
+def test_what_cannot_be_seen_in_numbers_is_in_the_name() -> None:
+    told = {
+        kernels_digest(torch.float32),
+        kernels_digest(torch.float32, rows=(64, 256)),
+        kernels_digest(torch.float32, named="another GPU"),
+        kernels_digest(torch.float32, named="splits of 512 keys"),
+    }
+    assert len(told) == 4

@@ -69,7 +69,7 @@ class Trace:
             yield plan
 
     def _arrive(self, tick: int) -> None:
-        rng, tenant, salt, tier = self.rng, self.rng.randrange(4), self.rng.randrange(2), self.rng.randrange(3)
+        rng, tenant, salt, tier = self.rng, self.rng.randrange(4), self.rng.randrange(2), self.rng.randrange(-1, 2)
         prompt = rng.choice(self.prefixes) + tuple(rng.randrange(9) for _ in range(rng.choice([0, 1, 26, 40, 200])))
         for choice in range(rng.choice([1, 1, 1, 3])):
             made = Request(
@@ -283,19 +283,34 @@ def test_for_want_of_blocks_the_last_in_rank_waits_and_goes_on_where_it_was() ->
     assert run.scheduler.clock == 2 * (64 + 128), "what is read again is no progress"
 
 
-def test_a_better_tier_takes_the_place_of_a_worse_one_just_once() -> None:
+@pytest.mark.parametrize("low", [0, -1, -11])
+def test_a_better_tier_takes_the_place_of_a_worse_one_just_once(low: int) -> None:
     run = engine(limits=Limits(slots=1, step_tokens=96))
-    run.submit(request("low", 40, 400))
+    run.submit(request("low", 40, 400, tier=low))
     for _ in range(3):
         run.step()
-    run.submit(request("high", 40, 20, tier=1))
+    run.submit(request("high", 40, 20, tier=low + 1))
     first = run.step()
     assert (first.preempted, first.admitted) == (("low",), ("high",))
-    run.submit(request("same", 40, 20, tier=1))
+    run.submit(request("same", 40, 20, tier=low + 1))
     while "high" in run.requests:
         assert not run.step().preempted, "of one's own tier nobody is put back"
     run.run()
     assert len(run.said["low"]) == 400
+
+
+def test_what_one_had_read_itself_before_it_was_put_back_is_not_reused() -> None:
+    run = engine(limits=Limits(slots=1, step_tokens=96))
+    run.submit(request("low", 80, 400))
+    for _ in range(3):
+        run.step()
+    run.submit(request("high", 40, 2, tier=1))
+    assert run.step().preempted == ("low",)
+    run.run()
+    assert run.scheduler.reused_tokens == 0
+    run.submit(request("low", 80, 4))
+    run.run()
+    assert run.scheduler.reused_tokens == 64
 
 
 def test_drafts_take_what_rows_and_prompts_leave() -> None:
@@ -328,7 +343,6 @@ def test_there_is_always_room_for_a_tile_beside_the_rows() -> None:
 BAD = {
     "empty prompt": (Request("x", (), 5), BadRequestError),
     "nothing to say": (Request("x", (1,), 2, output_ids=[1, 2]), BadRequestError),
-    "impossible tier": (Request("x", (1,), 2, tier=-1), BadRequestError),
     "too large": (Request("x", (1,) * 2000, 100), TierRefusedError),
 }
 

@@ -111,6 +111,22 @@ async def test_several_answers_to_one_request(serve: Serve) -> None:
         assert texts == [WORDS, f"b: {WORDS}"]
 
 
+class Counting(ScriptedEngine):
+    """Notes how many answers had come when it stepped first."""
+
+    def step(self) -> list[StepOutput]:
+        self.came = getattr(self, "came", 0) or self.stats().running + self.stats().queued
+        return super().step()
+
+
+async def test_answers_to_one_prompt_reach_the_engine_together(serve: Serve) -> None:
+    """So that it reads the prompt once, and the scheduler gives each of them its rows."""
+    engine = Counting(words, manifest=tiny_manifest())
+    async with serve(engine=engine) as running:
+        chat = await running.openai.chat.completions.create(**CHAT, n=3)
+        assert len(chat.choices) == engine.came == 3
+
+
 async def test_log_probabilities_where_the_engine_tells_them(serve: Serve) -> None:
     async with serve() as running:
         with pytest.raises(openai.BadRequestError, match="tells no log-probabilities"):

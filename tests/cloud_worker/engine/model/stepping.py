@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cloud_worker.engine.model.base import Model
 from cloud_worker.engine.model.config import ModelConfig, parse_config
 from cloud_worker.engine.model.decoder import Decoder
+from cloud_worker.engine.model.linear import AS_STORED
 from cloud_worker.engine.model.tensors import RandomTensors
 from cloud_worker.engine.model.weights import build_weights, computed
 from cloud_worker.engine.work import BLOCK_TOKENS, Segment
@@ -38,10 +40,12 @@ def config_of(**changes: Any) -> ModelConfig:
     return parse_config(TINY | changes)
 
 
-def wild_decoder(config: ModelConfig, precision: str, blocks: int = 64, seed: int = 0) -> Decoder:
+def wild_decoder(
+    config: ModelConfig, precision: str, blocks: int = 64, seed: int = 0, kind: str = AS_STORED
+) -> Decoder:
     """A decoder with random weights, the same for a seed in every precision but for rounding."""
     source = WildTensors(config.sizes.tensors(), torch.float32, seed)
-    return Decoder(config, build_weights(config, source, computed(precision)), blocks)
+    return Decoder(config, build_weights(config, source, computed(precision), kind), blocks)
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,14 @@ def sequence(prompt: int, said: int, vocab: int, seed: int = 0, blocks: Sequence
     return Text(ids[:prompt], ids[prompt:], table)
 
 
-def read_plainly(decoder: Decoder, given: Text) -> Tensor:
+def read_plainly(decoder: Model, given: Text) -> Tensor:
     """Hidden states of all tokens of a sequence: the prompt in one step, then one row a step."""
     found = [decoder.forward([given.prompt_segment(0, len(given.prompt), len(given.prompt))])]
     found += [decoder.forward([given.rows_segment(n, n + 1, 1)]) for n in range(len(given.said))]
     return torch.cat(found)
 
 
-def play(decoder: Decoder, texts: Sequence[Text], dice: random.Random, shared: int = 0) -> list[Tensor]:
+def play(decoder: Model, texts: Sequence[Text], dice: random.Random, shared: int = 0) -> list[Tensor]:
     """Hidden states of all tokens of each text, read together: each step takes what the dice say of each.
 
     The first `shared` tiles of every text but the first are those of the first one, which is read that far alone.

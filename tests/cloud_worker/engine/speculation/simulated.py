@@ -102,10 +102,11 @@ class Simulated:
         self.curve, self.acceptance, self.answers, self.draft_share = curve, acceptance, answers, draft_share
         self.random = random.Random(seed)
         seed_costs = SEEDS.get(curve, CPU_SEED)
-        self.drafting_costs = StepCosts(seed_costs) if draft_share else None
+        costs = StepCosts(seed_costs)
+        self.drafting_costs = StepCosts(seed_costs, beside=costs) if draft_share else None
         self.guesser = Guesser(self)
         source = Source("guesser", self.guesser, priced=bool(draft_share))
-        self.speculator = Speculator([source], StepCosts(seed_costs), self.drafting_costs)
+        self.speculator = Speculator([source], costs, self.drafting_costs)
         self.names = [f"answer-{number}" for number in range(answers)]
         for name in self.names:
             self.speculator.begin(name, STATE, scene)

@@ -55,3 +55,14 @@ def test_what_held_long_ago_counts_no_more() -> None:
     for _ in range(45):
         acceptance.observe((5,), (6,))
     assert acceptance.chances(1)[0] < 0.2
+
+
+def test_what_is_hoped_for_lies_above_what_is_likely_and_comes_down_to_it() -> None:
+    pool, few = Acceptance(), 0.0
+    for seen in range(1, 25):
+        acceptance = Acceptance(pool)
+        acceptance.observe((5, 6), (5, 7) if seen % 2 else (8,))
+        above = acceptance.hoped(6)[0] - acceptance.chances(6)[0]
+        assert above > 0 and all(hoped <= 1 for hoped in acceptance.hoped(6))
+        few = few or above
+    assert above < 0.7 * few

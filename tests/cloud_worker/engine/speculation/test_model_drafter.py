@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,14 +15,16 @@ from torch import Tensor
 
 from cloud_worker.engine.model.decoder import Decoder
 from cloud_worker.engine.speculation.drafting import BatchDrafter, Wanted
-from cloud_worker.engine.speculation.model_drafter import CATCH_UP_TOKENS, ModelDrafter
+from cloud_worker.engine.speculation.model_drafter import CATCH_UP_TOKENS, ModelDrafter, drawn
 from cloud_worker.engine.speculation.step_costs import StepCosts
 from cloud_worker.engine.work import Segment
+from edgewise.generation.penalties import Tally
 from edgewise.generation.sampling import next_token
 from edgewise.generation.state import GenerationState, Sampling
 from tests.cloud_worker.engine.model.stepping import config_of, wild_decoder
 
 VOCAB = 100
+PENALTIES = (Sampling(repetition_penalty=1.7), Sampling(frequency_penalty=1.7), Sampling(presence_penalty=1.7))
 IDS = st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=45)
 
 
@@ -145,6 +148,54 @@ def test_a_model_drafts_for_itself_without_a_miss(temperature: float) -> None:
     drafter.begin("r", state)
     draft = drafter.draft("r", [3, 1, 4], 6)
     assert draft == written(msgspec.structs.replace(state, output_ids=()), 6)
+
+
+def test_a_text_with_a_bias_on_an_id_that_it_does_not_have_is_not_drafted_for() -> None:
+    """Vocabularies of one family are padded to different lengths."""
+    drafter, biased = drafter_of(), Sampling(temperature=0.0, logit_bias={VOCAB + 3: 1.0})
+    drafter.begin("a", msgspec.structs.replace(state_of(range(5)), sampling=biased))
+    drafter.begin("b", state_of(range(5)))
+    drafts = drafter.draft_all([Wanted("a", range(5), 3), Wanted("b", range(5), 3)])
+    assert [len(draft) for draft in drafts] == [0, 3]
+
+
+@given(held=st.integers(0, 3), rules=st.sampled_from(PENALTIES))
+@settings(max_examples=6, deadline=None)
+def test_penalties_count_what_was_drafted_and_forget_what_did_not_hold(held: int, rules: Sampling) -> None:
+
+    def draw(logits: Tensor, states: Sequence[GenerationState], tallies: Sequence[Tally]) -> list[int | None]:
+        for each, tally in zip(states, tallies, strict=True):
+            ones, expected = np.ones(len(tally.ids)), Tally(each)
+            assert tally.ids.tolist() == expected.ids.tolist()
+            assert tally.changed(ones).tolist() == expected.changed(ones).tolist()
+        return drawn(logits, states, tallies)
+
+    drafter = ModelDrafter(decoder(), blocks=48, context_tokens=300, vocab_size=VOCAB, draw=draw)
+    state = msgspec.structs.replace(state_of(range(8)), sampling=rules)
+    drafter.begin("r", state)
+    for _ in range(3):
+        draft = drafter.draft("r", state.prompt_ids + state.output_ids, 4)
+        assert draft == written(state, 4)
+        state = state.advanced((*draft[:held], 9), "")
+
+
+def test_a_prompt_is_counted_once_for_all_drafts_of_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, count = list[GenerationState](), Tally._count
+
+    def noted(self: Tally, state: GenerationState) -> None:
+        counted.append(state)
+        count(self, state)
+
+    def draw(logits: Tensor, states: Sequence[GenerationState], tallies: Sequence[Tally]) -> list[int | None]:
+        return [11 for _ in tallies]
+
+    monkeypatch.setattr(Tally, "_count", noted)
+    drafter = ModelDrafter(decoder(), blocks=48, context_tokens=300, vocab_size=VOCAB, draw=draw)
+    state = msgspec.structs.replace(state_of(range(8)), sampling=Sampling(repetition_penalty=1.5))
+    drafter.begin("r", state)
+    for _ in range(2):
+        state = state.advanced(drafter.draft("r", state.prompt_ids + state.output_ids, 4), "")
+    assert len(state.output_ids) == 8 and len(counted) == 1
 
 
 class Counted:

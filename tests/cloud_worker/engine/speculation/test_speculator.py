@@ -93,6 +93,7 @@ def test_a_draft_model_that_fails_is_not_asked_again(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.ERROR):
         assert len(answer(STATE, speculator)) == 60
     assert len(caplog.records) == 1 and "secret" not in caplog.text
+    assert "test_speculator.py:" in caplog.text, "it says where"
 
 
 def test_of_two_that_look_up_the_first_with_a_draft_is_taken() -> None:

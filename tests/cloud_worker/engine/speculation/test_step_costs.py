@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -73,3 +74,31 @@ def test_a_machine_that_slows_down_does_so_for_all_sizes() -> None:
 def test_whatever_was_seen_times_stay_positive_numbers(steps: list[tuple[int, float]]) -> None:
     costs = observed(*steps)
     assert all(0 < costs.seconds(rows) < float("inf") for rows in (1, 8, 9, 64, 100, 1000))
+
+
+@given(st.lists(st.tuples(st.integers(1, 200), st.floats(0.001, 10.0)), min_size=FIRST_STEPS, max_size=60))
+def test_more_rows_never_take_less_whatever_was_seen(steps: list[tuple[int, float]]) -> None:
+    costs = observed(*steps)
+    known = sorted({size_of(rows) for rows, _ in steps})
+    times = [costs.seconds(size) for size in known]
+    assert all(fewer <= more * (1 + 1e-12) for fewer, more in itertools.pairwise(times))
+
+
+def test_times_beside_others_slow_down_with_them_and_not_by_themselves() -> None:
+    steps = observed(*[(1, 1.0)] * 8)
+    calls = StepCosts(beside=steps)
+    for _ in range(8):
+        calls.observe(1, 0.2)
+    for _ in range(8):
+        steps.observe(1, 2.0)
+    assert calls.seconds(1) == pytest.approx(0.4), "the machine became half as fast"
+    for _ in range(8):
+        calls.observe(4, 1.2)  # a size that takes its time, not a slow machine
+    assert calls.seconds(1) == pytest.approx(0.4) and calls.seconds(4) == pytest.approx(1.2)
+
+
+def test_times_beside_others_that_are_not_known_say_nothing() -> None:
+    calls = StepCosts(beside=StepCosts())
+    for _ in range(8):
+        calls.observe(1, 0.2)
+    assert not calls.knows_down_to(1)
