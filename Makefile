@@ -47,7 +47,7 @@ soak: $(VENV)/.installed-test ## chaos, fail-over, contracts and every long form
 	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/chaos tests/system/test_failover.py tests/system/test_gateways.py tests/system/test_drain.py \
 	    tests/contract tests/control_plane/usage tests/control_plane/jobs tests/control_plane/test_openapi.py $(ARGS) || exit 1; \
 	done
-	$(BIN)/python -m pytest -m soak tests/cloud_worker/engine tests/edgewise/generation $(ARGS)
+	$(BIN)/python -m pytest -m soak tests $(ARGS)
 	$(BIN)/python -m tests.policies.differential --pairs 10000000 --seed $$RANDOM
 
 bench: $(VENV)/.installed-test ## every benchmark, one after the other (the peers are installed into .bench/)

@@ -1,7 +1,6 @@
 """Logarithm and exponential in fixed point: tables made with whole numbers at import, one linear interpolation each.
 
-No libm anywhere, so NumPy and torch on any machine give the same bits. What they are used for lives in noise.py and
-sampling.py; the torch twins in cloud_worker/engine/sampler.py read the same tables.
+No libm anywhere, so any machine gives the same bits. What they are used for lives in noise.py and sampling.py.
 """
 
 from __future__ import annotations

@@ -358,7 +358,7 @@ class SessionContract(RuleBasedStateMachine):
 
 
 SessionContract.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=80,
     stateful_step_count=40,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),

@@ -19,7 +19,7 @@ from schemathesis.checks import CHECKS
 
 from tests.factories.control import Control, control_in_thread, own_log_server
 
-QUICK, LONG = 4, 100
+QUICK, LONG = 2, 100
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 _LEFT_OUT = (
     "positive_data_acceptance",  # what fits the document may still be refused for what it says, as a policy is

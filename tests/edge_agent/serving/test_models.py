@@ -200,7 +200,7 @@ def without_a_manifest(directory: Path) -> None:
     ("harm", "error"),
     [
         (damaged, ModelDigestError),
-        (damaged_with_a_right_digest, ManifestError),
+        pytest.param(damaged_with_a_right_digest, ManifestError, marks=pytest.mark.soak),
         (of_another_tokenizer, ModelDigestError),
         (without_a_manifest, ModelMissingError),
     ],

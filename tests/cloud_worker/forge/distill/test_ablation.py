@@ -46,6 +46,7 @@ def test_every_variant_trains_and_is_not_trained_twice(bench: Bench) -> None:
     assert bench.student(VARIANTS[0], 6_000, "equal tokens").tokens < 0.8 * found[0].tokens
 
 
+@pytest.mark.soak
 def test_the_chain_is_compared_with_the_largest_teacher_at_equal_tokens_and_time(bench: Bench) -> None:
     chosen = (VARIANTS[0], Variant("soft", taught=0.4), Variant("straight", taught=0.4, teacher="larger"))
     found = ablate(bench, chosen, 9_000)

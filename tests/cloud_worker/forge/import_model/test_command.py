@@ -42,7 +42,8 @@ def words(done: Imported) -> list[str]:
     return found + (["--prompts", str(asked.prompts)] if asked.prompts else [])
 
 
-def test_what_it_shows(done: Imported, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_it_shows(imports: dict[str, Imported], capsys: pytest.CaptureFixture[str]) -> None:
+    done = imports["qwen2"]
     code = run(words(done))
     shown, errors = capsys.readouterr()
     assert code == (1 if done.report.failing else 0)
