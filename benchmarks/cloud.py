@@ -28,6 +28,7 @@ ROUNDS, QUICK_ROUNDS = 5, 2
 CONCURRENT = (1, 8, 32)
 SHARED_TOKENS, SHARED_CONCURRENT = 512, 8
 WARM_TOKENS = 4
+SPEED, SPECULATION = PARTS = ("speed", "speculation")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,12 +37,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rounds = given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS)
     directory = given.model or random_directory(MODEL, say=_say)
     peers = () if given.alone else given.peer or tuple(_PEERS)
-    show(Report("cloud engine", machine(), run(directory, rounds, peers)), as_json=given.json)
+    rows = run(directory, rounds, peers, given.weights or ROUNDED, parts=given.part or PARTS)
+    show(Report("cloud engine", machine(), rows), as_json=given.json)
 
 
-def run(directory: Path, rounds: int, peers: Sequence[str]) -> list[Row]:
-    """All rounds of one Hugging Face directory, beside the peers of these names."""
-    subjects = [ours(directory, THREADS), *(rounded(directory, THREADS, kind) for kind in ROUNDED)]
+def run(
+    directory: Path, rounds: int, peers: Sequence[str], weights: Sequence[str] = ROUNDED, parts: Sequence[str] = PARTS
+) -> list[Row]:
+    """All rounds of one Hugging Face directory: these parts, these kinds of rounded weights, beside these peers."""
+    rows = _speed(directory, rounds, peers, weights) if SPEED in parts else []
+    if SPECULATION in parts:
+        rows += [_copied(directory, rounds), *cloud_speculation.rows(THREADS, rounds, _say)]
+    return rows
+
+
+def _speed(directory: Path, rounds: int, peers: Sequence[str], kinds: Sequence[str]) -> list[Row]:
+    subjects = [ours(directory, THREADS), *(rounded(directory, THREADS, kind) for kind in kinds)]
     reasons = dict[str, str]()
     for engine in peers:
         try:
@@ -52,7 +63,6 @@ def run(directory: Path, rounds: int, peers: Sequence[str]) -> list[Row]:
     bytes_per_s, flop_per_s = bandwidth((THREADS,), _say)[THREADS], _compute()
     found = _in_turn(subjects, rounds)
     rows = cloud_rows.speed_rows(found, reasons, weights, bytes_per_s) + cloud_rows.rounded_rows(found, reasons)
-    rows += [_copied(directory, rounds), *cloud_speculation.rows(THREADS, rounds, _say)]
     return rows + cloud_rows.limit_rows(bytes_per_s, flop_per_s, weights)
 
 
@@ -142,6 +152,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=0, help="so many rounds")
     parser.add_argument("--alone", action="store_true", help="ours alone, without peers")
     parser.add_argument("--peer", action="append", choices=tuple(_PEERS), help="beside this peer; may be given again")
+    parser.add_argument("--part", action="append", choices=PARTS, help="this part alone; may be given again")
+    parser.add_argument(
+        "--weights", action="append", choices=ROUNDED, help="of the rounded weights these alone; may be given again"
+    )
     parser.add_argument("--model", type=Path, help="a Hugging Face directory instead of the random one")
     return parser
 

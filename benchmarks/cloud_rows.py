@@ -65,7 +65,7 @@ def rounded_rows(found: Found, reasons: Mapping[str, str]) -> list[Row]:
     """Ours with each kind of rounded weights beside ours and beside vLLM, both in bfloat16."""
     rows = []
     for condition, engines in found.items():
-        for kind in ROUNDED:
+        for kind in (kind for kind in ROUNDED if rounded_name(kind) in engines):
             mine = engines[rounded_name(kind)]
             for peer in (OURS, VLLM):
                 theirs = engines.get(peer, Samples(reason=reasons.get(peer, "it did not run")))
