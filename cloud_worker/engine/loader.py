@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -29,6 +30,8 @@ FORMAT = "safetensors"
 """What a manifest for this engine says in `format`."""
 _SHARE_OF_FREE = 4
 _MIB = 1 << 20
+LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
+"""torch's variable for large pages under large tensors; it is looked at once, before the first tensor of a process."""
 logger = logging.getLogger(__name__)
 
 
@@ -49,7 +52,12 @@ def load_engine(directory: Path, options: EngineOptions | None = None, draft: Pa
 
 
 def load_model(directory: Path, manifest: Manifest, options: EngineOptions, draft: Path | None = None) -> TorchEngine:
-    """The engine for a directory that `manifest` describes; no files are compared. Raises as load_engine."""
+    """The engine for a directory that `manifest` describes; no files are compared. Raises as load_engine.
+
+    Weights ask for large pages where nobody said otherwise: every step reads all of them, and small pages cost a tenth
+    to a fifth of its time in addresses alone.
+    """
+    os.environ.setdefault(LARGE_PAGES, "1")
     config = load_config(directory)
     decoder, exact = _decoder(directory, config, manifest.context_tokens, options)
     if not exact and options.numerics == "exact":
