@@ -54,8 +54,7 @@ def load_engine(directory: Path, options: EngineOptions | None = None, draft: Pa
 def load_model(directory: Path, manifest: Manifest, options: EngineOptions, draft: Path | None = None) -> TorchEngine:
     """The engine for a directory that `manifest` describes; no files are compared. Raises as load_engine.
 
-    Weights ask for large pages where nobody said otherwise: every step reads all of them, and small pages cost a tenth
-    to a fifth of its time in addresses alone.
+    Weights ask for large pages where nobody said otherwise (ADR 0041): every step reads all of them.
     """
     os.environ.setdefault(LARGE_PAGES, "1")
     config = load_config(directory)

@@ -1,5 +1,6 @@
 """Loading a model directory: an engine that answers, or an error that names the file at fault."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,18 @@ def test_a_draft_model_gets_none_of_the_memory_that_is_promised(monkeypatch: pyt
     load_speculator(REFERENCE / "draft", EngineOptions(), 64)
     with pytest.raises(ConfigError, match="no memory"):
         load_speculator(REFERENCE / "draft", EngineOptions(), 64, promised=64 << 20)
+
+
+@pytest.mark.parametrize(("said", "found"), [(None, "1"), ("0", "0")])
+def test_weights_ask_for_large_pages_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None, found: str
+) -> None:
+    write_tiny_model(tmp_path)
+    monkeypatch.delenv(loader.LARGE_PAGES, raising=False)
+    if said is not None:
+        monkeypatch.setenv(loader.LARGE_PAGES, said)
+    load_engine(tmp_path)
+    assert os.environ[loader.LARGE_PAGES] == found
 
 
 def test_speculation_can_be_switched_off_and_says_the_same(tmp_path: Path) -> None:
